@@ -1,0 +1,117 @@
+//! Where the quickstart keeps its backups, a folder or a bucket, and where the ledger's records are then.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::progress::Position;
+use crate::cli::Workspace;
+use crate::servers::{Credentials, S3};
+
+/// The backups' place.
+#[derive(Debug)]
+pub(super) enum Storage {
+    /// A repository in the scratch folder.
+    Folder { data: PathBuf, repository: PathBuf },
+    /// A repository in a bucket.
+    Bucket { data: PathBuf, s3: S3, bucket: String, prefix: String },
+}
+
+impl Storage {
+    /// A bucket where `DR_QUICKSTART_S3_BUCKET` names one, else a folder.
+    pub(super) fn from_environment(root: &Path, data: &Path) -> Result<Self> {
+        let data = data.to_owned();
+        let Ok(bucket) = env::var("DR_QUICKSTART_S3_BUCKET") else {
+            return Ok(Self::Folder { data, repository: root.join("repository") });
+        };
+        let variable = |name: &str| env::var(name).with_context(|| format!("{name} is not set"));
+        let credentials =
+            Credentials { id: variable("AWS_ACCESS_KEY_ID")?, secret: variable("AWS_SECRET_ACCESS_KEY")? };
+        let region = env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned());
+        let endpoint = variable("DR_QUICKSTART_S3_ENDPOINT")?;
+        // A prefix of its own: what an earlier quickstart left is never the history of this one.
+        let prefix = format!("quickstart/{}", super::story::word(8));
+        Ok(Self::Bucket { data, s3: S3::new(&endpoint, &region, credentials)?, bucket, prefix })
+    }
+
+    /// The variables of the configuration.
+    pub(super) fn set_variables(&self, workspace: &mut Workspace) {
+        match self {
+            Self::Folder { repository, .. } => {
+                workspace.set("TF_VAR_repository", repository);
+            }
+            Self::Bucket { s3, bucket, prefix, .. } => {
+                let connection = json!({
+                    "endpoint": s3.endpoint, "region": s3.region, "path_style": true,
+                    "access_key_id": s3.credentials.id, "secret_access_key": s3.credentials.secret,
+                });
+                workspace.set("TF_VAR_s3", connection.to_string());
+                workspace.set("TF_VAR_bucket", bucket).set("TF_VAR_prefix", prefix);
+            }
+        }
+    }
+
+    /// In words.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Folder { repository, .. } => repository.display().to_string(),
+            Self::Bucket { s3, bucket, prefix, .. } => format!("{}/{bucket}/{prefix}", s3.endpoint),
+        }
+    }
+
+    /// How many bytes it holds, where that is cheap to know.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Folder { repository, .. } => Some(folder_size(repository)),
+            Self::Bucket { .. } => None,
+        }
+    }
+
+    /// The run that is under way, from the newest record that is not done.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Folder { data, repository } => local(&beside_hidden(data)).or_else(|| local(&beside(repository))),
+            Self::Bucket { data, s3, bucket, prefix } => {
+                let remote = || {
+                    let keys = s3.keys(bucket, &format!("{prefix}.dr/runs/")).ok()?;
+                    keys.iter().find_map(|key| read(&s3.get(bucket, key).ok()?))
+                };
+                local(&beside_hidden(data)).or_else(remote)
+            }
+        }
+    }
+}
+
+/// Records of restores to a path: `<parent>/.<name>.dr/runs`.
+fn beside_hidden(data: &Path) -> PathBuf {
+    let name = data.file_name().unwrap_or_default().to_string_lossy();
+    data.with_file_name(format!(".{name}.dr")).join("runs")
+}
+
+/// Records of backups to a folder: `<folder>.dr/runs`.
+fn beside(repository: &Path) -> PathBuf {
+    let name = repository.file_name().unwrap_or_default().to_string_lossy();
+    repository.with_file_name(format!("{name}.dr")).join("runs")
+}
+
+fn local(runs: &Path) -> Option<Position> {
+    let files = fs::read_dir(runs).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "json")).find_map(|path| read(&fs::read(path).ok()?))
+}
+
+fn read(record: &[u8]) -> Option<Position> {
+    Position::of(&serde_json::from_slice::<Value>(record).ok()?)
+}
+
+fn folder_size(folder: &Path) -> u64 {
+    let Ok(inside) = fs::read_dir(folder) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_size(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    inside.filter_map(Result::ok).map(size).sum()
+}

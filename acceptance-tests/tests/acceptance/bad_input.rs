@@ -1,0 +1,342 @@
+//! What bad input gets: an error that names it, before anything is touched.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use acceptance_tests::cli::hcl_string;
+use acceptance_tests::parts;
+use acceptance_tests::tree::Manifest;
+use anyhow::{Context, Result, ensure};
+
+use crate::scene::{PASSWORD, Scene, wait_until};
+
+both_clis!(
+    a_resource_without_an_engine_is_refused,
+    an_engine_that_is_unknown_at_plan_is_refused,
+    a_policy_that_keeps_nothing_is_refused,
+    cron_lines_that_never_run_are_refused,
+    paths_that_are_not_absolute_and_clean_are_refused,
+    a_time_without_a_zone_is_refused,
+    an_unknown_connection_lists_the_known,
+    an_unknown_secret_lists_the_known,
+    two_policies_on_one_repository_are_refused,
+    a_target_inside_what_it_backs_up_is_refused,
+    a_missing_parent_is_refused,
+    a_wrong_password_touches_nothing,
+    a_repository_of_another_format_is_left_alone,
+    no_point_at_or_before_the_time_names_the_nearest,
+    a_newest_point_far_smaller_than_its_series_is_not_restored,
+    an_unreadable_file_fails_the_backup,
+    a_flipped_bit_in_a_pack_names_the_files_and_keeps_the_rest,
+    a_truncated_pack_names_the_files_and_keeps_the_rest,
+    a_missing_pack_names_the_files_and_keeps_the_rest,
+    a_truncated_index_key_or_config_is_named,
+    a_live_lock_keeps_old_points_and_a_dead_one_is_cleared,
+);
+
+/// Neither plan nor anything else does something: it fails, saying all of `parts`.
+fn refused(scene: &Scene, configuration: &str, parts: &[&str]) -> Result<()> {
+    scene.workspace.write(configuration)?;
+    scene.workspace.plan()?.fails(parts).with_context(|| configuration.to_owned())?;
+    ensure!(!scene.repository().exists(), "a plan made the repository");
+    Ok(())
+}
+
+fn a_resource_without_an_engine_is_refused(scene: &mut Scene) -> Result<()> {
+    let text = scene.documents().configuration().replace("restic    = { password = \"docs_repo\" }", "");
+    refused(scene, &text, &["dr_backup_target", "restic"])
+}
+
+fn an_engine_that_is_unknown_at_plan_is_refused(scene: &mut Scene) -> Result<()> {
+    let mut documents = scene.documents();
+    documents.more = "resource \"terraform_data\" \"later\" {\n  input = { password = \"docs_repo\" }\n}".into();
+    let text = documents.configuration();
+    let text = text.replace("restic    = { password = \"docs_repo\" }", "restic = terraform_data.later.output");
+    refused(scene, &text, &["restic", "known"])
+}
+
+fn a_policy_that_keeps_nothing_is_refused(scene: &mut Scene) -> Result<()> {
+    let text = scene.documents().configuration();
+    refused(scene, &text.replace("keep_last = 20", ""), &["dr_retention_policy", "keep"])?;
+    refused(scene, &text.replace("keep_last = 20", "keep_last = 0"), &["keep_last"])?;
+    refused(scene, &text.replace("keep_last = 20", "keep_all = true\n  keep_last = 1"), &["keep_all"])
+}
+
+fn cron_lines_that_never_run_are_refused(scene: &mut Scene) -> Result<()> {
+    for cron in ["0 0 31 2 *", "0 0 3 * * *", "0 0 * * 9", "0 25 * * *", "daily at three"] {
+        let more = format!(
+            "output \"runs\" {{\n  value = provider::dr::next_runs(\"{cron}\", \"2026-01-01T00:00:00Z\", 3, \"UTC\")\n}}"
+        );
+        let mut documents = scene.documents();
+        documents.more = more;
+        refused(scene, &documents.configuration(), &["next_runs"])?;
+    }
+    Ok(())
+}
+
+fn paths_that_are_not_absolute_and_clean_are_refused(scene: &mut Scene) -> Result<()> {
+    for path in ["relative/folder", "/srv/../etc", "/srv/documents/", "~/documents", "/srv//documents", ""] {
+        let mut documents = scene.documents();
+        documents.data = format!("\"{path}\"");
+        refused(scene, &documents.configuration(), &["path"])?;
+        let mut documents = scene.documents();
+        documents.store = format!("{{ local = {{ path = \"{path}\" }} }}");
+        refused(scene, &documents.configuration(), &["dr_backup_target", "path"])?;
+    }
+    for prefix in ["/documents", "documents/", "a//b"] {
+        let mut documents = scene.documents();
+        documents.store = format!("{{ s3 = \"minio\", bucket = \"backups\", prefix = \"{prefix}\" }}");
+        refused(scene, &documents.configuration(), &["prefix"])?;
+    }
+    Ok(())
+}
+
+fn a_time_without_a_zone_is_refused(scene: &mut Scene) -> Result<()> {
+    for time in ["2025-10-06T10:30:00", "yesterday", "2025-02-30T00:00:00Z"] {
+        let mut documents = scene.documents();
+        documents.restore = format!("recovery_point = {{ at = \"{time}\" }}");
+        refused(scene, &documents.configuration(), &["dr_restore_job", "recovery_point"])?;
+    }
+    Ok(())
+}
+
+fn an_unknown_connection_lists_the_known(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.provider = "provider \"dr\" {\n  s3 = {\n    attic  = { endpoint = \"http://127.0.0.1:9\", \
+                          access_key_id = \"a\", secret_access_key = \"b\" }\n    cellar = { endpoint = \
+                          \"http://127.0.0.1:9\", access_key_id = \"a\", secret_access_key = \"b\" }\n  }\n}"
+        .into();
+    documents.store = "{ s3 = \"atic\", bucket = \"backups\", prefix = \"p\" }".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.fails(&["atic", "attic", "cellar"])?;
+    Ok(())
+}
+
+fn an_unknown_secret_lists_the_known(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.provider = "provider \"dr\" {\n  secrets = { attic = \"one\", cellar = \"two\" }\n}".into();
+    scene.workspace.write(&documents.configuration().replace("docs_repo", "celler"))?;
+    scene.workspace.apply()?.fails(&["celler", "attic", "cellar", "DR_SECRET_CELLER"])?.never_says(&["\"one\""])?;
+    ensure!(!scene.repository().exists(), "a repository was made without its password");
+    Ok(())
+}
+
+fn two_policies_on_one_repository_are_refused(scene: &mut Scene) -> Result<()> {
+    let mut documents = scene.documents();
+    let repository = hcl_string(&scene.repository());
+    documents.more = format!(
+        r#"resource "dr_retention_policy" "other" {{
+  name      = "other"
+  keep_last = 1
+}}
+
+resource "dr_backup_target" "other" {{
+  name      = "other"
+  store     = {{ local = {{ path = {repository} }} }}
+  retention = dr_retention_policy.other.keep
+  restic    = {{ password = "docs_repo" }}
+}}"#
+    );
+    refused(scene, &documents.configuration(), &["dr_backup_target", "documents", "other"])
+}
+
+fn a_target_inside_what_it_backs_up_is_refused(scene: &mut Scene) -> Result<()> {
+    let before = scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.store = format!("{{ local = {{ path = {} }} }}", hcl_string(&scene.data().join("repository")));
+    refused(scene, &documents.configuration(), &["dr_backup_job", "repository"])?;
+    before.assert_same(&scene.data())
+}
+
+fn a_missing_parent_is_refused(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let mut documents = scene.documents();
+    documents.restore = "when = \"always\"\n  triggers = { again = 1 }".into();
+    let to = hcl_string(&scene.workspace.path("nowhere/documents"));
+    let text = documents.configuration().replace("  when       = \"target_missing_or_empty\"\n", "");
+    let data = &documents.data;
+    scene.workspace.write(&text.replace(
+        &format!("restic     = {{ path = {data} }}"),
+        &format!("restic     = {{ path = {data}, to = {to} }}"),
+    ))?;
+    scene.workspace.apply()?.fails(&["dr_restore_job.documents", "nowhere"])?;
+    ensure!(!scene.workspace.path("nowhere").exists(), "the parent was made");
+    Ok(())
+}
+
+fn a_wrong_password_touches_nothing(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let mut other = scene.copy("other")?;
+    fs::remove_file(other.workspace.state_file())?;
+    other.workspace.set("DR_SECRET_DOCS_REPO", "not the password");
+    let repository = Manifest::of(&scene.repository())?;
+    other.workspace.apply()?.fails(&["dr_backup_target.documents", "password"])?.never_says(&["not the password"])?;
+    repository.assert_same(&scene.repository())?;
+    before.assert_same(&scene.data())
+}
+
+fn a_repository_of_another_format_is_left_alone(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    fs::create_dir_all(scene.repository().join("data/0"))?;
+    fs::write(scene.repository().join("config"), "[repository]\nversion = 1\nsegments_per_dir = 1000\n")?;
+    fs::write(scene.repository().join("README"), "This is a Borg Backup repository.\n")?;
+    let before = Manifest::of(&scene.repository())?;
+    scene.write(&scene.documents())?;
+    scene.workspace.apply()?.fails(&["dr_backup_target.documents"])?;
+    before.assert_same(&scene.repository())
+}
+
+fn no_point_at_or_before_the_time_names_the_nearest(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let snapshot = scene.snapshots()?.concat();
+    let mut documents = scene.documents();
+    documents.restore = "recovery_point = { at = \"2001-01-01T00:00:00Z\" }".into();
+    scene.write(&documents)?;
+    scene.lose_data()?;
+    scene.workspace.apply()?.fails(&["dr_restore_job.documents", "2001-01-01", &snapshot[..8]])?;
+    ensure!(!scene.data().exists(), "something was restored");
+    Ok(())
+}
+
+fn a_newest_point_far_smaller_than_its_series_is_not_restored(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let mut documents = scene.documents();
+    for release in 1..4 {
+        if release == 3 {
+            for folder in ["photos", "documents", "machines", "mail", "projects", "music", "backup-of-photos"] {
+                fs::remove_dir_all(scene.data().join(folder))?;
+            }
+        }
+        documents.release = release;
+        scene.write(&documents)?;
+        scene.workspace.apply()?.ok()?;
+    }
+    scene.lose_data()?;
+    scene.workspace.apply()?.fails(&["dr_restore_job.documents", "recovery_point"])?;
+    ensure!(!scene.data().exists(), "something was restored");
+    Ok(())
+}
+
+fn an_unreadable_file_fails_the_backup(scene: &mut Scene) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if rustix::process::geteuid().is_root() {
+        eprintln!("skipped: root reads everything");
+        return Ok(());
+    }
+    scene.make_data()?;
+    fs::set_permissions(scene.data().join("inbox/empty.txt"), fs::Permissions::from_mode(0o000))?;
+    scene.write(&scene.documents())?;
+    scene.workspace.apply()?.fails(&["dr_backup_job.documents", "empty.txt"])?;
+    Ok(())
+}
+
+/// The files below a folder of the repository, the largest last.
+fn repository_files(scene: &Scene, below: &str) -> Result<Vec<PathBuf>> {
+    let folder = scene.repository().join(below);
+    let manifest = Manifest::of(&folder)?;
+    let mut files: Vec<_> = manifest.entries.iter().filter(|(_, entry)| entry.kind == "file").collect();
+    files.sort_by_key(|(_, entry)| entry.size);
+    Ok(files.into_iter().map(|(path, _)| folder.join(path)).collect())
+}
+
+/// restic writes its files read-only; what breaks them does not ask.
+fn overwrite(file: &PathBuf, content: &[u8]) -> Result<()> {
+    fs::remove_file(file)?;
+    Ok(fs::write(file, content)?)
+}
+
+/// Breaks the largest pack (nothing in its place: it is removed), restores, and mends it.
+fn with_a_broken_pack(scene: &mut Scene, breaks: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Result<()> {
+    let before = scene.backed_up()?;
+    let pack = repository_files(scene, "data")?.pop().context("there is no pack")?;
+    let good = fs::read(&pack)?;
+    fs::remove_file(&pack)?;
+    if let Some(bad) = breaks(&good) {
+        fs::write(&pack, bad)?;
+    }
+    scene.lose_data()?;
+    let run = scene.workspace.apply()?.fails(&["dr_restore_job.documents", "not restored"])?;
+    let after = Manifest::of(&scene.data())?;
+    let lost: Vec<_> = before.entries.keys().filter(|path| !after.entries.contains_key(*path)).collect();
+    ensure!(!lost.is_empty() && lost.len() < before.entries.len() / 2, "{} are missing", lost.len());
+    let said = run.said().replace(' ', "");
+    let named = lost.iter().filter(|path| said.contains(&path.to_string_lossy().replace(' ', ""))).count();
+    ensure!(named > 0, "none of {lost:?} is named:\n{}", run.stderr);
+    let whole = before.differences(&after).iter().filter(|line| line.contains("content")).count();
+    ensure!(whole == 0, "{:?}", before.differences(&after));
+    fs::remove_file(&pack).or_else(|error| if pack.exists() { Err(error) } else { Ok(()) })?;
+    fs::write(&pack, good)?;
+    scene.workspace.apply()?.ok()?;
+    before.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_flipped_bit_in_a_pack_names_the_files_and_keeps_the_rest(scene: &mut Scene) -> Result<()> {
+    with_a_broken_pack(scene, |good| {
+        let mut bad = good.to_vec();
+        bad[100] ^= 4;
+        Some(bad)
+    })
+}
+
+fn a_truncated_pack_names_the_files_and_keeps_the_rest(scene: &mut Scene) -> Result<()> {
+    with_a_broken_pack(scene, |good| Some(good[..good.len() / 3].to_vec()))
+}
+
+fn a_missing_pack_names_the_files_and_keeps_the_rest(scene: &mut Scene) -> Result<()> {
+    with_a_broken_pack(scene, |_| None)
+}
+
+fn a_truncated_index_key_or_config_is_named(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    scene.lose_data()?;
+    let config = vec![scene.repository().join("config")];
+    for files in [repository_files(scene, "index")?, repository_files(scene, "keys")?, config] {
+        for file in files {
+            let good = fs::read(&file)?;
+            overwrite(&file, &good[..good.len() / 2])?;
+            let run = scene.workspace.apply()?.fails(&["dr_"]);
+            run.with_context(|| format!("{} was truncated", file.display()))?;
+            overwrite(&file, &good)?;
+        }
+    }
+    scene.workspace.apply()?.ok()?;
+    before.assert_same(&scene.data())
+}
+
+fn a_live_lock_keeps_old_points_and_a_dead_one_is_cleared(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    // A backup that waits for its standard input holds a lock for as long as we want.
+    let mut restic = Command::new(parts::RESTIC.get()?)
+        .args(["--no-cache", "--quiet", "-r"])
+        .arg(scene.repository())
+        .args(["backup", "--stdin"])
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    let repository = scene.repository();
+    wait_until("restic's lock", || Ok(!crate::scene::names(&repository.join("locks"))?.is_empty()))?;
+    let mut documents = scene.documents();
+    documents.release = 1;
+    let text = documents.configuration().replace("keep_last = 20", "keep_last = 1");
+    scene.workspace.write(&text)?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "600");
+    // Two may add at once; to remove, one has to be alone.
+    let live =
+        scene.workspace.apply()?.ok().and_then(|run| run.says(&["Warning:", "locked", &restic.id().to_string()]));
+    let kept = scene.snapshots()?;
+    restic.kill()?;
+    restic.wait()?;
+    live?;
+    ensure!(kept.len() == 2, "points went away below a lock: {kept:?}");
+    scene.workspace.plan_is_empty()?;
+    documents.release = 2;
+    scene.workspace.write(&documents.configuration().replace("keep_last = 20", "keep_last = 1"))?;
+    scene.workspace.apply()?.ok()?.never_says(&["locked"])?;
+    ensure!(crate::scene::names(&repository.join("locks"))?.is_empty(), "the dead lock is still there");
+    ensure!(scene.snapshots()?.len() == 1, "retention was not made up for: {:?}", scene.snapshots()?);
+    scene.workspace.plan_is_empty()
+}

@@ -1,0 +1,395 @@
+//! k8up on a real API server: passwords in their three forms, what restores save first, and the rights that it takes.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use acceptance_tests::servers::kubernetes::{Grant, K8up, STORAGE_CLASS, rules_of_guide, wait_for};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::k8up::{PASSWORD, SCHEDULE, TARGET, World, restore, schedule};
+use crate::scene::Scene;
+
+both_clis!(
+    a_password_that_is_in_no_state_is_written_with_its_version,
+    somebody_elses_secret_has_to_be_whole_and_is_never_written,
+    what_a_restore_overwrites_is_saved_where_no_prune_reaches_it,
+    a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
+    a_safety_backup_that_a_dead_process_took_is_found,
+    a_claim_that_k8up_leaves_out_is_not_overwritten_unsaved,
+    an_archive_of_each_claim_lies_in_its_bucket_and_its_keys_are_looked_after,
+    a_point_is_restored_into_a_bucket_once,
+    an_archive_that_restic_could_not_write_is_an_error_though_k8up_calls_it_a_success,
+    the_rights_in_the_guide_are_enough,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Where the safety backups of a scenario lie.
+const SAFETY: &str = "volumes.dr/safety";
+
+/// As it is written elsewhere, but saving first.
+fn saving_restore(arguments: &str, block: &str) -> String {
+    restore(arguments, block).replace("safety_backup = false", "")
+}
+
+fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    let with = |password: &str, version: u8| {
+        let written = format!("password_wo = \"{password}\", password_wo_version = {version}");
+        let more = format!("{SCHEDULE}\n  first_backup = \"allow\"");
+        world.configuration(TARGET, &more).replace("password = \"k8up_repository\"", &written)
+    };
+    scene.workspace.write(&with(PASSWORD, 1))?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    scene.workspace.plan_is_empty()?;
+    let state = fs::read_to_string(scene.workspace.state_file())?;
+    ensure!(!state.contains(PASSWORD), "the state holds the password");
+
+    // k8up opens the repository with it.
+    let api = world.shared.api();
+    api.apply(&json!({
+        "apiVersion": K8up::API,
+        "kind": "Backup",
+        "metadata": { "name": "by-hand", "namespace": world.name },
+        "spec": { "backend": world.schedule()?["spec"]["backend"] },
+    }))?;
+    wait_for("a snapshot", MINUTE * 2, || Ok(world.snapshots().ok().filter(|all| all.len() == 1)))?;
+
+    // We can't, and say so where it is asked for.
+    scene.workspace.write(&format!("{}{}", with(PASSWORD, 1), restore("when = \"always\"", "pvc = \"data\"")))?;
+    scene.workspace.plan()?.fails(&["A repository that the provider can't read", "password"])?;
+
+    // It is written again by its version alone.
+    let held = world.get("v1", "Secret", "dr-main")?["data"]["password"].clone();
+    scene.workspace.write(&with("another-password-9d", 1))?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.write(&with("another-password-9d", 2))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.get("v1", "Secret", "dr-main")?["data"]["password"] != held, "it was not written again");
+    scene.workspace.plan_is_empty()
+}
+
+fn somebody_elses_secret_has_to_be_whole_and_is_never_written(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    let mut data = json!({ "password": PASSWORD, "access_key_id": world.s3.credentials.id });
+    let theirs = |data: &Value| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": "theirs", "namespace": world.name },
+            "stringData": data,
+        })
+    };
+    api.apply_as("somebody", &theirs(&data))?;
+    let existing = |text: String| {
+        text.replace(
+            "password = \"k8up_repository\"",
+            "password = \"k8up_repository\", existing_secret = { name = \"theirs\" }",
+        )
+        .replace(", credentials = \"k8up_keys\"", "")
+    };
+    let always = restore("when = \"always\"", "pvc = \"data\"");
+    let all = existing(world.backed_up(1, &format!("{always}{}", schedule("after = dr_restore_job.data.ref"))));
+    let both = all.replace("prefix = \"volumes\"", "prefix = \"volumes\", credentials = \"k8up_keys\"");
+    scene.workspace.write(&both)?;
+    scene.workspace.plan()?.fails(&["Two forms of credentials"])?;
+    scene.workspace.write(&existing(world.backed_up(1, "")))?;
+    scene.workspace.apply()?.fails(&["theirs", "it has no secret_access_key"])?;
+
+    data["secret_access_key"] = json!(world.s3.credentials.secret);
+    api.apply_as("somebody", &theirs(&data))?;
+    let before = world.get("v1", "Secret", "theirs")?;
+    scene.workspace.apply()?.ok()?;
+    fs::write(folder.join("file"), "spoilt")?;
+    scene.workspace.write(&all)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    let state = scene.workspace.attributes("dr_backup_target.main")?;
+    ensure!(state["ref"]["scope"] == format!("{}/theirs", world.name), "{state}");
+    scene.workspace.plan_is_empty()?;
+
+    // It is neither changed nor removed, and nothing stands beside it.
+    scene.workspace.destroy()?.ok()?;
+    let after = world.get("v1", "Secret", "theirs")?;
+    ensure!(after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"], "{after}");
+    ensure!(world.get("v1", "Secret", "dr-main").is_err(), "a Secret of our own was made");
+    Ok(())
+}
+
+fn what_a_restore_overwrites_is_saved_where_no_prune_reaches_it(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    let other = world.shared.node.claim(&world.name, "other")?;
+    fs::write(folder.join("file"), "precious")?;
+    fs::write(other.join("file"), "not asked for")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    let snapshots = world.snapshots()?;
+    let backups = world.shared.api().list(K8up::API, "Backup", &world.name)?.len();
+
+    fs::write(folder.join("file"), "in use")?;
+    scene.workspace.write(&world.backed_up(1, &saving_restore("when = \"always\"", "pvc = \"data\"")))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    // Of this claim alone, and beside the series.
+    let saved = world.snapshots_in(SAFETY)?;
+    ensure!(saved.len() == 1 && saved[0]["paths"] == json!(["/data/data"]), "{saved:?}");
+    let tags = saved[0]["tags"].as_array().context("it has tags")?;
+    ensure!(tags.contains(&json!("dr-safety")), "{saved:?}");
+    let content = world.restic_in(SAFETY, &["dump", "latest", "/data/data/file"])?;
+    ensure!(content.stdout == b"in use", "{content:?}");
+    ensure!(world.snapshots()? == snapshots, "the series has other points than before");
+    // Nothing of it is left in the cluster.
+    ensure!(world.shared.api().list(K8up::API, "Backup", &world.name)?.len() == backups);
+    let labels = world.get("v1", "PersistentVolumeClaim", "data")?["metadata"]["labels"].clone();
+    ensure!(labels["dr/safety"].is_null(), "{labels}");
+    scene.workspace.plan_is_empty()?;
+
+    // Once is enough for one run.
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.snapshots_in(SAFETY)?.len() == 1);
+    scene.workspace.plan_is_empty()
+}
+
+fn a_restore_that_fails_half_way_is_rolled_back_to_what_was_there(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious bytes that are in a pack of their own")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    world.lose_content()?;
+
+    fs::write(folder.join("file"), "in use")?;
+    fs::create_dir(folder.join("deep"))?;
+    fs::write(folder.join("deep/more"), "in use too")?;
+    let roll_back = "when = \"always\"\n  on_failure = \"roll_back\"";
+    let block = "pvc = \"data\", extra = \"delete\", restore_filter = \"/file\"";
+    scene.workspace.write(&world.backed_up(1, &saving_restore(roll_back, block)))?;
+    scene.workspace.apply()?.says(&["restic in its pod failed", "is back in place"])?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "in use");
+    ensure!(fs::read_to_string(folder.join("deep/more"))? == "in use too");
+    let saved = world.snapshots_in(SAFETY)?;
+    let result = scene.workspace.attributes("dr_restore_job.data")?["result"].clone();
+    ensure!(result["outcome"] == "rolled_back" && result["point"]["id"] == saved[0]["id"], "{result}");
+    // k8up was asked for exactly that one.
+    let restores = world.shared.api().list(K8up::API, "Restore", &world.name)?;
+    let asked = |restore: &&Value| restore["spec"]["snapshot"] == saved[0]["id"];
+    ensure!(restores.iter().filter(asked).count() == 1, "{restores:?}");
+    Ok(())
+}
+
+fn a_safety_backup_that_a_dead_process_took_is_found(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    let api = world.shared.api();
+    let known = api.list(K8up::API, "Backup", &world.name)?.len();
+
+    fs::write(folder.join("file"), "in use")?;
+    scene.workspace.write(&world.backed_up(1, &saving_restore("when = \"always\"", "pvc = \"data\"")))?;
+    world.shared.node.hold(&world.name);
+    let mut apply = scene.workspace.start_apply()?;
+    wait_for("a Backup", MINUTE * 2, || {
+        Ok(Some(()).filter(|()| api.list(K8up::API, "Backup", &world.name).is_ok_and(|all| all.len() > known)))
+    })?;
+    apply.kill_all()?;
+    world.shared.node.release(&world.name);
+    wait_for("the safety backup", MINUTE * 2, || Ok(world.snapshots_in(SAFETY).ok().filter(|all| all.len() == 1)))?;
+    // The dead process's lease runs out sooner.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "6");
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    ensure!(world.snapshots_in(SAFETY)?.len() == 1, "it was taken twice");
+    let labels = world.get("v1", "PersistentVolumeClaim", "data")?["metadata"]["labels"].clone();
+    ensure!(labels["dr/safety"].is_null(), "{labels}");
+    scene.workspace.plan_is_empty()
+}
+
+fn a_claim_that_k8up_leaves_out_is_not_overwritten_unsaved(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+
+    let left_out = json!({ "metadata": { "annotations": { "k8up.io/backup": "false" } } });
+    world.shared.api().patch("v1", "PersistentVolumeClaim", &world.name, "data", &left_out)?;
+    fs::write(folder.join("file"), "in use")?;
+    scene.workspace.write(&world.backed_up(1, &saving_restore("when = \"always\"", "pvc = \"data\"")))?;
+    scene.workspace.apply()?.fails(&["safety backup", "k8up.io/backup"])?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "in use", "it was overwritten");
+    ensure!(world.shared.api().list(K8up::API, "Restore", &world.name)?.is_empty(), "a Restore was made");
+    let labels = world.get("v1", "PersistentVolumeClaim", "data")?["metadata"]["labels"].clone();
+    ensure!(labels["dr/safety"].is_null(), "{labels}");
+    Ok(())
+}
+
+fn an_archive_of_each_claim_lies_in_its_bucket_and_its_keys_are_looked_after(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    fs::write(folder.join("other"), "as well")?;
+    let archives = format!("{}-archives", world.name);
+    world.s3.create_bucket(&archives)?;
+    let archive = |bucket: &str, credentials: &str| {
+        let archive = format!(
+            "archive = {{ cron = \"* * * * *\", s3 = \"minio\", bucket = \"{bucket}\", credentials = \"{credentials}\" }}, tags"
+        );
+        world.backed_up(1, &schedule("first_backup = \"allow\"").replace("tags", &archive))
+    };
+    scene.workspace.write(&archive(&world.name, "k8up_keys"))?;
+    scene.workspace.plan()?.fails(&["An archive among the repository's files"])?;
+    scene.workspace.write(&archive(&archives, "k8up_repository"))?;
+    scene.workspace.apply()?.fails(&["Unusable credentials", "archive.credentials"])?;
+    scene.workspace.write(&archive(&archives, "k8up_keys").replace("* * * * *", "* * * *"))?;
+    scene.workspace.plan()?.fails(&["Unusable cron line"])?;
+
+    scene.workspace.write(&archive(&archives, "k8up_keys"))?;
+    scene.workspace.apply()?.ok()?.never_says(&[&world.s3.credentials.secret])?;
+    scene.workspace.plan_is_empty()?;
+    let state = fs::read_to_string(scene.workspace.state_file())?;
+    ensure!(!state.contains(&world.s3.credentials.secret), "the key is in the state");
+    let stored = || Ok(world.s3.keys(&archives, "")?.into_iter().next());
+    let key = wait_for("an archive", MINUTE * 3, stored)?;
+    ensure!(key.starts_with(&format!("backup-{}-data-", world.name)) && key.ends_with(".tar.gz"), "{key}");
+    ensure!(unpacked(scene, &world, &archives, &key)? == "preciousas well");
+
+    // Its keys are what the configuration says.
+    let api = world.shared.api();
+    let another = json!({ "stringData": { "access_key_id": "another" } });
+    api.patch("v1", "Secret", &world.name, "dr-archive-nightly", &another)?;
+    scene.workspace.plan()?.ok()?.says(&["another key"])?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // What is no longer wanted goes.
+    scene.workspace.write(&world.backed_up(1, &schedule("first_backup = \"allow\"")))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.schedule()?["spec"]["archive"].is_null(), "{}", world.schedule()?);
+    ensure!(world.get("v1", "Secret", "dr-archive-nightly").is_err(), "the Secret is left behind");
+    scene.workspace.plan_is_empty()
+}
+
+/// A restore into a bucket.
+fn bucket_restore(arguments: &str, bucket: &str, more: &str) -> String {
+    let s3 = format!("s3 = {{ s3 = \"minio\", bucket = \"{bucket}\", credentials = \"k8up_keys\" }}");
+    saving_restore(arguments, &format!("{s3}{more}"))
+}
+
+/// What a file of a bucket holds.
+fn unpacked(scene: &Scene, world: &World, bucket: &str, key: &str) -> Result<String> {
+    let file = scene.workspace.path("archive.tar.gz");
+    fs::write(&file, world.s3.get(bucket, key)?)?;
+    let output = Command::new("tar").arg("-xzOf").arg(&file).output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn a_point_is_restored_into_a_bucket_once(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    fs::write(folder.join("other"), "as well")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+
+    let out = format!("{}-out", world.name);
+    world.s3.create_bucket(&out)?;
+    let source = ", source_pvc = \"data\"";
+    for (restore, expected) in [
+        (bucket_restore("", &out, ""), "Which claim?"),
+        (bucket_restore("", &out, ", pvc = \"data\""), "Two targets of one restore"),
+        (bucket_restore("", &out, ", source_pvc = \"data\", capacity = \"1Gi\""), "restores into a claim"),
+        (saving_restore("", "source_pvc = \"data\""), "What is filled?"),
+    ] {
+        scene.workspace.write(&world.backed_up(1, &restore))?;
+        scene.workspace.plan()?.fails(&[expected])?;
+    }
+
+    scene.workspace.write(&world.backed_up(1, &bucket_restore("", &out, source)))?;
+    scene.workspace.apply()?.ok()?.never_says(&[&world.s3.credentials.secret])?;
+    let keys = world.s3.keys(&out, "")?;
+    ensure!(keys.len() == 1 && keys[0].starts_with(&format!("backup-{}-data-", world.name)), "{keys:?}");
+    ensure!(unpacked(scene, &world, &out, &keys[0])? == "preciousas well");
+    let result = scene.workspace.attributes("dr_restore_job.data")?["result"].clone();
+    ensure!(result["outcome"] == "restored" && result["bytes"] == 15, "{result}");
+    let left: Vec<Value> = world.shared.api().list("v1", "Secret", &world.name)?;
+    ensure!(left.len() == 1, "a Secret is left behind: {left:?}");
+    scene.workspace.plan_is_empty()?;
+
+    // Once: what lies there is neither written again nor lost with the state.
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.shared.api().list(K8up::API, "Restore", &world.name)?.len() == 1, "it was restored again");
+    // An archive that is there is not saved first, and who asks for another one says that.
+    let first = world.snapshots()?.swap_remove(0);
+    let id = first["id"].as_str().context("it has an id")?;
+    let again = format!("when = \"always\"\n  triggers = {{ try = \"2\" }}\n  recovery_point = {{ id = \"{id}\" }}");
+    scene.workspace.write(&world.backed_up(1, &bucket_restore(&again, &out, source)))?;
+    scene.workspace.apply()?.fails(&["safety_backup"])?;
+    let block = format!("s3 = {{ s3 = \"minio\", bucket = \"{out}\", credentials = \"k8up_keys\" }}{source}");
+    scene.workspace.write(&world.backed_up(1, &restore(&again, &block)))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.s3.keys(&out, "")?.len() == 1);
+    scene.workspace.plan_is_empty()
+}
+
+fn an_archive_that_restic_could_not_write_is_an_error_though_k8up_calls_it_a_success(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious bytes that are in a pack of their own")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    world.lose_content()?;
+    let out = format!("{}-out", world.name);
+    world.s3.create_bucket(&out)?;
+    scene.workspace.write(&world.backed_up(1, &bucket_restore("", &out, ", source_pvc = \"data\"")))?;
+    scene.workspace.apply()?.fails(&["succeeded by its own word", "restic in its pod failed"])?;
+    Ok(())
+}
+
+fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    let grants: Vec<Grant> = rules_of_guide("k8up.md", 2)?
+        .into_iter()
+        .map(|(title, rules)| match title.contains("each namespace") {
+            true => Grant::within(&world.name, rules),
+            false => Grant::everywhere(rules),
+        })
+        .collect();
+    let token = world.shared.cluster.service_user(&world.name, &grants)?;
+    let kubeconfig = scene.workspace.path("kubeconfig");
+    fs::write(&kubeconfig, world.shared.cluster.kubeconfig_for(&token))?;
+    let admin = format!("{:?}", world.shared.cluster.kubeconfig_path());
+    let limited = |text: String| text.replace(&admin, &format!("{kubeconfig:?}"));
+
+    // A backup, then everything that a restore does: the schedule rests, what is there is saved, the claim is filled.
+    scene.workspace.write(&limited(world.backed_up(1, &schedule("first_backup = \"allow\""))))?;
+    scene.workspace.apply()?.ok()?;
+    fs::write(folder.join("file"), "spoilt")?;
+    let job = saving_restore("when = \"always\"", "pvc = \"data\"");
+    let copy = "pvc = \"copy\", source_pvc = \"data\", capacity = \"1Gi\"";
+    let made = saving_restore("", &format!("{copy}, storage_class_name = \"{STORAGE_CLASS}\""))
+        .replace("\"data\" {", "\"copy\" {")
+        .replace("name          = \"data\"", "name          = \"copy\"");
+    let all = format!("{}{job}{made}", schedule("first_backup = \"allow\""));
+    scene.workspace.write(&limited(world.backed_up(1, &all)))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    ensure!(world.snapshots_in(SAFETY)?.len() == 1);
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.ok()?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Destroy, replace, rename: what happens to resources never happens to data.
+
+use std::fs;
+
+use acceptance_tests::tree::Manifest;
+use anyhow::{Result, ensure};
+
+use crate::restic::restic;
+use crate::scene::Scene;
+
+both_clis!(
+    what_a_destroy_kept_the_next_apply_adopts,
+    destroying_with_delete_removes_the_repository_and_no_data,
+    destroying_with_delete_spares_what_another_program_stored,
+    prevent_refuses_to_destroy,
+    replacing_a_restore_job_restores_nothing,
+    a_tainted_restore_job_restores_nothing,
+    replacing_the_target_keeps_the_repository,
+    a_moved_job_is_the_same_job,
+    a_rename_without_moved_adopts_everything,
+    create_before_destroy_adopts_everything,
+    a_vanished_repository_is_an_error_until_it_is_forgotten,
+);
+
+fn what_a_destroy_kept_the_next_apply_adopts(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let id = scene.repository_id()?;
+    scene.workspace.destroy()?.ok()?;
+    before.assert_same(&scene.data())?;
+    ensure!(scene.snapshots()?.len() == 1, "a destroy keeps the backups");
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.repository_id()? == id, "the repository was not adopted");
+    scene.workspace.plan_is_empty()?;
+    before.assert_same(&scene.data())
+}
+
+fn destroying_with_delete_removes_the_repository_and_no_data(scene: &mut Scene) -> Result<()> {
+    let before = scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.target = "deletion_policy = \"delete\"".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_with(&["-destroy"])?.ok()?.says(&["1 point, "])?;
+    scene.workspace.destroy()?.ok()?;
+    ensure!(!scene.repository().join("config").exists(), "the repository is still there");
+    ensure!(!scene.workspace.path("repository.dr").exists(), "its ledger is still there");
+    before.assert_same(&scene.data())
+}
+
+fn destroying_with_delete_spares_what_another_program_stored(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.target = "deletion_policy = \"delete\"".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    restic(scene, &["backup", "--quiet", &scene.data().join("inbox").to_string_lossy()])?;
+    let before = Manifest::of(&scene.repository())?;
+    let parts = ["dr_backup_target.documents", "restic 0.", "deletion_policy = \"keep\""];
+    scene.workspace.plan_with(&["-destroy"])?.fails(&parts)?;
+    scene.workspace.destroy()?.fails(&parts)?;
+    before.assert_same(&scene.repository())
+}
+
+fn prevent_refuses_to_destroy(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.target = "deletion_policy = \"prevent\"".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    let before = Manifest::of(&scene.repository())?;
+    scene.workspace.plan_with(&["-destroy"])?.fails(&["dr_backup_target.documents", "deletion_policy"])?;
+    scene.workspace.destroy()?.fails(&["deletion_policy"])?;
+    before.assert_same(&scene.repository())
+}
+
+/// Something was written after the restore: a second restore would undo or hide it.
+fn changed(scene: &Scene) -> Result<Manifest> {
+    fs::write(scene.data().join("inbox/empty.txt"), "no longer empty")?;
+    Manifest::of(&scene.data())
+}
+
+fn restored_and_changed(scene: &Scene) -> Result<Manifest> {
+    scene.backed_up()?;
+    scene.lose_data()?;
+    scene.workspace.apply()?.ok()?;
+    changed(scene)
+}
+
+fn replacing_a_restore_job_restores_nothing(scene: &mut Scene) -> Result<()> {
+    let after = restored_and_changed(scene)?;
+    scene.workspace.apply_with(&["-replace=dr_restore_job.documents"])?.ok()?;
+    after.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_tainted_restore_job_restores_nothing(scene: &mut Scene) -> Result<()> {
+    let after = restored_and_changed(scene)?;
+    scene.workspace.run(&["taint", "dr_restore_job.documents"])?.ok()?;
+    scene.workspace.apply()?.ok()?;
+    after.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn replacing_the_target_keeps_the_repository(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let id = scene.repository_id()?;
+    scene.workspace.apply_with(&["-replace=dr_backup_target.documents"])?.ok()?;
+    ensure!(scene.repository_id()? == id, "another repository was made");
+    ensure!(!scene.snapshots()?.is_empty(), "the backups are gone");
+    before.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_moved_job_is_the_same_job(scene: &mut Scene) -> Result<()> {
+    let after = restored_and_changed(scene)?;
+    let mut documents = scene.documents();
+    documents.label = "archive".into();
+    documents.more = ["dr_backup_target", "dr_restore_job", "dr_backup_job"]
+        .map(|kind| format!("moved {{\n  from = {kind}.documents\n  to   = {kind}.archive\n}}\n"))
+        .join("\n");
+    scene.write(&documents)?;
+    scene.workspace.plan()?.ok()?.says(&["has moved to", "0 to add, 0 to change, 0 to destroy"])?;
+    scene.workspace.apply_plan()?.ok()?;
+    after.assert_same(&scene.data())?;
+    ensure!(scene.snapshots()?.len() == 1, "moving is no reason for a backup");
+    scene.workspace.plan_is_empty()
+}
+
+fn a_rename_without_moved_adopts_everything(scene: &mut Scene) -> Result<()> {
+    let after = restored_and_changed(scene)?;
+    let id = scene.repository_id()?;
+    let mut documents = scene.documents();
+    documents.label = "archive".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    after.assert_same(&scene.data())?;
+    let target = scene.workspace.attributes("dr_backup_target.archive")?;
+    ensure!(target["ref"]["server_uid"] == id, "another repository was made: {target}");
+    scene.workspace.plan_is_empty()
+}
+
+fn create_before_destroy_adopts_everything(scene: &mut Scene) -> Result<()> {
+    let before = scene.make_data()?;
+    let mut documents = scene.documents();
+    let lifecycle = "lifecycle {\n    create_before_destroy = true\n  }";
+    (documents.target, documents.restore) = (lifecycle.into(), lifecycle.into());
+    documents.backup = lifecycle.into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    let id = scene.repository_id()?;
+    let replace =
+        ["dr_backup_target", "dr_restore_job", "dr_backup_job"].map(|kind| format!("-replace={kind}.documents"));
+    scene.workspace.apply_with(&replace.each_ref().map(String::as_str))?.ok()?;
+    ensure!(scene.repository_id()? == id, "another repository was made");
+    before.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_vanished_repository_is_an_error_until_it_is_forgotten(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    fs::rename(scene.repository(), scene.workspace.path("elsewhere"))?;
+    scene.workspace.plan()?.fails(&["dr_backup_target.documents"])?;
+    scene.workspace.apply()?.fails(&["dr_backup_target.documents"])?;
+    ensure!(!scene.repository().exists(), "a new repository was made quietly");
+    before.assert_same(&scene.data())?;
+    fs::rename(scene.workspace.path("elsewhere"), scene.repository())?;
+    scene.workspace.plan_is_empty()
+}

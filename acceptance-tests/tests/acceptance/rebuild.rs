@@ -1,0 +1,309 @@
+//! A cluster is lost and comes back by one apply: what Velero stored is restored before it is backed up again, once, with the
+//! application down meanwhile.
+
+use std::time::Duration;
+
+use acceptance_tests::servers::kubernetes::{Cluster, Grant, Shared, Velero, rules_of_guide, shared, wait_for};
+use acceptance_tests::servers::{Minio, S3};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+use crate::velero::provider;
+
+both_clis!(
+    a_lost_cluster_comes_back_by_one_apply,
+    a_lost_cluster_comes_back_without_its_state,
+    a_restore_takes_the_application_down_and_brings_it_back_exactly,
+    a_restore_that_is_killed_is_taken_over_and_the_application_comes_back,
+    a_new_namespace_is_not_stored_over_the_backups_of_the_old_one,
+    a_drill_restores_elsewhere_and_leaves_the_storage_as_it_was,
+    the_rights_in_the_guide_are_enough,
+);
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Everything that protects one namespace.
+pub fn configuration(s3: &S3, cluster: &Cluster, name: &str, restore: &str, provider_more: &str) -> String {
+    format!(
+        r#"{provider}
+
+resource "dr_backup_target" "main" {{
+  name   = "{name}"
+  store  = {{ s3 = "minio", bucket = "{name}", prefix = "velero", credentials = "connection" }}
+  velero = {{ cluster = "prod" }}
+}}
+
+resource "dr_restore_job" "docs" {{
+  name       = "{name}"
+  source     = dr_backup_target.main.ref
+  on_missing = "skip"
+  velero     = {{ included_namespaces = ["{name}"], existing_resource_policy = "update" }}
+  {restore}
+}}
+
+resource "dr_backup_job" "docs" {{
+  name   = "{name}"
+  target = dr_backup_target.main.ref
+  after  = dr_restore_job.docs.ref
+  velero = {{ included_namespaces = ["{name}"], snapshot_volumes = false, ttl = "48h" }}
+}}
+
+resource "dr_backup_schedule" "docs" {{
+  name      = "{name}"
+  target    = dr_backup_target.main.ref
+  after     = dr_restore_job.docs.ref
+  cron      = "0 2 * * *"
+  retention = {{ keep_within = "7d" }}
+  velero    = {{ included_namespaces = ["{name}"], snapshot_volumes = false }}
+}}
+"#,
+        provider = provider(s3, cluster, "", provider_more),
+    )
+}
+
+/// What is waited for is seen soon; still 24 s for what may take Velero two minutes, which looks every five seconds here.
+fn quicken(scene: &mut Scene) {
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "5");
+}
+
+/// A name that no other scenario has, and its bucket.
+fn bucket() -> Result<(&'static Shared, &'static S3, String)> {
+    let shared = shared()?;
+    let minio: &'static Minio = shared.minio()?;
+    let name = format!("r{:08x}", rand::random::<u32>());
+    minio.s3.create_bucket(&name)?;
+    Ok((shared, &minio.s3, name))
+}
+
+pub fn letter(namespace: &str, text: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "letter", "namespace": namespace },
+        "data": { "text": text },
+    })
+}
+
+pub fn text_of(cluster: &Cluster, namespace: &str) -> Result<Option<String>> {
+    let found = cluster.api.get("v1", "ConfigMap", namespace, "letter")?;
+    Ok(found.and_then(|letter| letter["data"]["text"].as_str().map(str::to_owned)))
+}
+
+pub fn restores(cluster: &Cluster, name: &str) -> Result<usize> {
+    let all = cluster.api.list(Velero::API, "Restore", Velero::NAMESPACE)?;
+    let ours = |restore: &&Value| restore["metadata"]["name"].as_str().is_some_and(|found| found.contains(name));
+    Ok(all.iter().filter(ours).count())
+}
+
+/// A cluster of its own that was backed up and is empty now, with Velero running on it again.
+fn lost(scene: &mut Scene, s3: &S3, name: &str) -> Result<(Cluster, Velero)> {
+    quicken(scene);
+    let cluster = Cluster::start()?.with_controller_manager()?;
+    let velero = Velero::start(&cluster)?;
+    cluster.namespace(name)?;
+    cluster.api.apply(&letter(name, "Dear all"))?;
+    scene.workspace.write(&configuration(s3, &cluster, name, "", ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let job = scene.workspace.attributes("dr_restore_job.docs")?;
+    ensure!(job["result"]["outcome"] == "not_needed", "{job}");
+    ensure!(scene.workspace.attributes("dr_backup_job.docs")?["result"]["outcome"] == "stored");
+    drop(velero);
+    cluster.empty()?;
+    let cluster = cluster.with_controller_manager()?;
+    let velero = Velero::start(&cluster)?;
+    // Velero looks for backups of others once a minute, whatever it is told.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "1");
+    ensure!(text_of(&cluster, name)?.is_none());
+    Ok((cluster, velero))
+}
+
+fn is_back(scene: &Scene, cluster: &Cluster, name: &str) -> Result<()> {
+    ensure!(text_of(cluster, name)?.as_deref() == Some("Dear all"), "the letter is not there");
+    let job = scene.workspace.attributes("dr_restore_job.docs")?;
+    ensure!(job["result"]["outcome"] == "restored", "{job}");
+    ensure!(restores(cluster, name)? == 1, "more than one restore ran");
+    ensure!(cluster.api.get(Velero::API, "Schedule", Velero::NAMESPACE, name)?.is_some(), "no schedule");
+    scene.workspace.plan_is_empty()?;
+    // And never again.
+    scene.workspace.apply()?.ok()?;
+    ensure!(restores(cluster, name)? == 1, "it was restored again");
+    Ok(())
+}
+
+fn a_lost_cluster_comes_back_by_one_apply(scene: &mut Scene) -> Result<()> {
+    let (_, s3, name) = bucket()?;
+    let (cluster, velero) = lost(scene, s3, &name)?;
+    scene.workspace.plan()?.ok()?.says(&["leads to another server"])?;
+    scene.workspace.apply()?.ok().with_context(|| velero.controller.log())?;
+    is_back(scene, &cluster, &name)
+}
+
+fn a_lost_cluster_comes_back_without_its_state(scene: &mut Scene) -> Result<()> {
+    let (_, s3, name) = bucket()?;
+    let (cluster, velero) = lost(scene, s3, &name)?;
+    std::fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.apply()?.ok().with_context(|| velero.controller.log())?;
+    is_back(scene, &cluster, &name)
+}
+
+/// A namespace on the shared cluster with an application of two pods, backed up.
+pub fn with_application(scene: &mut Scene) -> Result<(&'static Shared, &'static S3, String)> {
+    quicken(scene);
+    let (shared, s3, name) = bucket()?;
+    shared.velero()?;
+    shared.cluster.namespace(&name)?;
+    shared.api().apply(&letter(&name, "Dear all"))?;
+    shared.api().apply(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "name": "paperless", "namespace": name },
+        "spec": {
+            "replicas": 2, "selector": { "matchLabels": { "app": "paperless" } },
+            "template": {
+                "metadata": { "labels": { "app": "paperless" } },
+                "spec": { "containers": [{ "name": "app", "image": "paperless" }] },
+            },
+        },
+    }))?;
+    scene.workspace.write(&configuration(s3, &shared.cluster, &name, QUIESCE, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    shared.api().apply(&letter(&name, "Overwritten"))?;
+    Ok((shared, s3, name))
+}
+
+const QUIESCE: &str = "when = \"always\"\n  quiesce = { scale_down = [\"deployment/paperless\"] }";
+
+/// The same, to run now, and only over the letter: the application belongs to somebody else.
+pub fn again(s3: &S3, shared: &Shared, name: &str) -> String {
+    let triggered = format!("{QUIESCE}\n  triggers = {{ run = \"1\" }}");
+    let found = configuration(s3, &shared.cluster, name, &triggered, "");
+    found.replacen(
+        "existing_resource_policy = \"update\"",
+        "existing_resource_policy = \"update\", included_resources = [\"configmaps\"]",
+        1,
+    )
+}
+
+pub fn replicas(shared: &Shared, name: &str) -> Result<i64> {
+    let deployment = shared.api().get("apps/v1", "Deployment", name, "paperless")?.context("no deployment")?;
+    deployment["spec"]["replicas"].as_i64().context("no replicas")
+}
+
+pub fn paused(shared: &Shared, name: &str) -> Result<bool> {
+    let schedule = shared.api().get(Velero::API, "Schedule", Velero::NAMESPACE, name)?.context("no schedule")?;
+    Ok(schedule["spec"]["paused"] == true)
+}
+
+fn a_restore_takes_the_application_down_and_brings_it_back_exactly(scene: &mut Scene) -> Result<()> {
+    let (shared, s3, name) = with_application(scene)?;
+    scene.workspace.write(&again(s3, shared, &name))?;
+    scene.workspace.plan()?.ok()?.says(&["scales Deployment"])?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(text_of(&shared.cluster, &name)?.as_deref() == Some("Dear all"));
+    ensure!(replicas(shared, &name)? == 2, "{}", replicas(shared, &name)?);
+    ensure!(!paused(shared, &name)?);
+    scene.workspace.plan_is_empty()
+}
+
+fn a_restore_that_is_killed_is_taken_over_and_the_application_comes_back(scene: &mut Scene) -> Result<()> {
+    let (shared, s3, name) = with_application(scene)?;
+    scene.workspace.write(&again(s3, shared, &name))?;
+    let mut apply = scene.workspace.start_apply()?;
+    wait_for("the application to be down", MINUTE, || Ok((replicas(shared, &name)? == 0).then_some(())))?;
+    ensure!(paused(shared, &name)?, "the schedule does not rest");
+    apply.kill_all()?;
+    ensure!(replicas(shared, &name)? == 0);
+    scene.workspace.plan()?.ok()?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(text_of(&shared.cluster, &name)?.as_deref() == Some("Dear all"));
+    ensure!(replicas(shared, &name)? == 2, "{}", replicas(shared, &name)?);
+    ensure!(!paused(shared, &name)?);
+    ensure!(restores(&shared.cluster, &name)? == 1);
+    scene.workspace.plan_is_empty()
+}
+
+fn a_new_namespace_is_not_stored_over_the_backups_of_the_old_one(scene: &mut Scene) -> Result<()> {
+    let (shared, s3, name) = bucket()?;
+    shared.velero()?;
+    shared.cluster.namespace(&name)?;
+    shared.api().apply(&letter(&name, "Dear all"))?;
+    let configuration = configuration(s3, &shared.cluster, &name, "", "");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.destroy()?.ok()?;
+    shared.api().delete_and_wait("v1", "Namespace", "", &name)?;
+    shared.cluster.namespace(&name)?;
+    let without: String = configuration.lines().filter(|line| !line.contains("after ")).collect::<Vec<_>>().join("\n");
+    scene.workspace.write(&without)?;
+    scene
+        .workspace
+        .apply_with(&["-target=dr_backup_schedule.docs"])?
+        .fails(&["first_backup", "older recovery point"])?;
+    ensure!(shared.api().get(Velero::API, "Schedule", Velero::NAMESPACE, &name)?.is_none(), "a schedule was made");
+    Ok(())
+}
+
+fn a_drill_restores_elsewhere_and_leaves_the_storage_as_it_was(scene: &mut Scene) -> Result<()> {
+    let (shared, s3, name) = bucket()?;
+    shared.velero()?;
+    shared.cluster.namespace(&name)?;
+    shared.api().apply(&letter(&name, "Dear all"))?;
+    scene.workspace.write(&configuration(s3, &shared.cluster, &name, "", ""))?;
+    scene.workspace.apply()?.ok()?;
+    let kept = s3.keys(&name, "velero/backups/")?;
+    let bytes = |keys: &[String]| keys.iter().map(|key| s3.get(&name, key)).collect::<Result<Vec<_>>>();
+    let before = bytes(&kept)?;
+
+    let scratch = Cluster::start()?.with_controller_manager()?;
+    let velero = Velero::start(&scratch)?;
+    let drill = scene.copy("drill")?;
+    std::fs::remove_file(drill.workspace.state_file())?;
+    let nowhere = "mode = \"drill\"\n  drill = { path = \"/var/tmp/drill\" }";
+    let with = |more: &str| configuration(s3, &scratch, &name, "safety_backup = false", more);
+    drill.workspace.write(&with(nowhere))?;
+    drill.workspace.apply()?.fails(&["not named under `drill`"])?;
+    let _ = std::fs::remove_file(drill.workspace.state_file());
+    // Nor does a drill touch what the state of the real thing holds, or what is there.
+    scene.workspace.write(&configuration(
+        s3,
+        &shared.cluster,
+        &name,
+        "safety_backup = false",
+        "mode = \"drill\"\n  drill = { connections = [\"prod\"], namespaces = [\"*\"] }",
+    ))?;
+    scene.workspace.plan()?.fails(&["not made in a drill"])?;
+    drill.workspace.write(&with("mode = \"drill\"\n  drill = { connections = [\"prod\"], namespaces = [\"*\"] }"))?;
+    drill.workspace.apply()?.ok().with_context(|| velero.controller.log())?;
+    ensure!(text_of(&scratch, &name)?.as_deref() == Some("Dear all"), "the drill restored nothing");
+    let location = scratch.api.get(Velero::API, "BackupStorageLocation", Velero::NAMESPACE, &name)?.context("none")?;
+    ensure!(location["spec"]["accessMode"] == "ReadOnly", "{location}");
+    ensure!(scratch.api.get(Velero::API, "Schedule", Velero::NAMESPACE, &name)?.is_none(), "a drill makes no schedule");
+    drill.workspace.plan_is_empty()?;
+    drill.workspace.destroy()?.ok()?;
+    ensure!(scratch.api.get(Velero::API, "BackupStorageLocation", Velero::NAMESPACE, &name)?.is_none());
+    ensure!(s3.keys(&name, "velero/backups/")? == kept, "the backups are others");
+    ensure!(bytes(&kept)? == before, "a backup was changed");
+    Ok(())
+}
+
+fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
+    let (shared, s3, name) = with_application(scene)?;
+    let grants: Vec<Grant> = rules_of_guide("velero.md", 3)?
+        .into_iter()
+        .map(|(title, rules)| match title.contains("Velero's namespace") {
+            true => Grant::within(Velero::NAMESPACE, rules),
+            false => Grant::everywhere(rules),
+        })
+        .collect();
+    let token = shared.cluster.service_user(&name, &grants)?;
+    let kubeconfig = scene.workspace.path("kubeconfig");
+    std::fs::write(&kubeconfig, shared.cluster.kubeconfig_for(&token))?;
+    let admin = format!("{:?}", shared.cluster.kubeconfig_path());
+    scene.workspace.write(&again(s3, shared, &name).replace(&admin, &format!("{kubeconfig:?}")))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(text_of(&shared.cluster, &name)?.as_deref() == Some("Dear all"));
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.ok()?;
+    Ok(())
+}

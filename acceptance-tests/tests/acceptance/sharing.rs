@@ -1,0 +1,126 @@
+//! More than one workspace on one repository: policies, drift, read-only targets, drills.
+
+use std::fs;
+use std::path::PathBuf;
+
+use acceptance_tests::cli::hcl_string;
+use acceptance_tests::tree::Manifest;
+use anyhow::{Context, Result, ensure};
+
+use crate::scene::Scene;
+
+both_clis!(
+    a_policy_that_was_changed_elsewhere_is_put_right,
+    two_policies_of_two_workspaces_are_refused_and_one_is_shared,
+    a_read_only_target_restores_and_writes_nothing,
+    a_drill_restores_below_its_folder_and_writes_nothing_else,
+    a_drill_deletes_nothing,
+);
+
+fn policy_file(scene: &Scene) -> PathBuf {
+    scene.workspace.path("repository.dr/policy.json")
+}
+
+fn a_policy_that_was_changed_elsewhere_is_put_right(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let right = fs::read_to_string(policy_file(scene))?;
+    let wrong = right.replace("20", "3");
+    ensure!(wrong != right, "the policy is not in {right}");
+    fs::write(policy_file(scene), wrong)?;
+    scene.workspace.plan()?.ok()?.says(&["0 to add, 1 to change, 0 to destroy"])?;
+    ensure!(scene.workspace.planned("dr_backup_target.documents")? == ["update"]);
+    scene.workspace.apply_plan()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    ensure!(fs::read_to_string(policy_file(scene))? == right, "the policy is still another one");
+    Ok(())
+}
+
+/// A workspace of somebody else, without state.
+fn colleague(scene: &Scene, text: &str) -> Result<Scene> {
+    let colleague = scene.copy("colleague")?;
+    fs::remove_file(colleague.workspace.state_file())?;
+    colleague.workspace.write(text)?;
+    Ok(colleague)
+}
+
+/// The configuration up to the jobs.
+fn target_alone(text: &str) -> &str {
+    text.split("resource \"dr_restore_job\"").next().unwrap_or_default()
+}
+
+fn two_policies_of_two_workspaces_are_refused_and_one_is_shared(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let text = scene.documents().configuration().replace("\"documents\"\n  store", "\"archive\"\n  store");
+    let colleague = colleague(scene, &target_alone(&text).replace("keep_last = 20", "keep_last = 3"))?;
+    let run = colleague.workspace.apply()?;
+    run.fails(&["dr_backup_target.documents", "Two policies on one repository", "documents", "policy.json"])?;
+    let policy = fs::read_to_string(policy_file(scene))?;
+    ensure!(policy.contains("20"), "the policy was changed: {policy}");
+    colleague.workspace.write(target_alone(&text))?;
+    colleague.workspace.apply()?.ok()?;
+    colleague.workspace.plan_is_empty()?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_read_only_target_restores_and_writes_nothing(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let storage = [Manifest::of(&scene.repository())?, Manifest::of(&scene.workspace.path("repository.dr"))?];
+    let mut documents = scene.documents();
+    documents.target = "access = \"read_only\"".into();
+    documents.restore = "safety_backup = false".into();
+    let text = documents.configuration();
+    let refused = text.replace("  retention = dr_retention_policy.tiered.keep\n", "");
+    let colleague = colleague(scene, &text)?;
+    colleague.workspace.plan()?.fails(&["dr_backup_target.documents", "retention", "read-only"])?;
+    colleague.workspace.write(&refused)?;
+    colleague.workspace.plan()?.fails(&["dr_backup_job.documents", "read_only"])?;
+    colleague.workspace.write(refused.split("resource \"dr_backup_job\"").next().unwrap_or_default())?;
+    scene.lose_data()?;
+    colleague.workspace.apply()?.ok()?;
+    before.assert_same(&scene.data())?;
+    colleague.workspace.plan_is_empty()?;
+    colleague.workspace.destroy()?.ok()?;
+    storage[0].assert_same(&scene.repository())?;
+    storage[1].assert_same(&scene.workspace.path("repository.dr"))
+}
+
+/// The same configuration, as a drill.
+fn drill(scene: &Scene) -> Result<Scene> {
+    let folder = scene.workspace.path("drill");
+    let mut documents = scene.documents();
+    documents.provider =
+        format!("provider \"dr\" {{\n  mode  = \"drill\"\n  drill = {{ path = {} }}\n}}", hcl_string(&folder));
+    colleague(scene, &documents.configuration())
+}
+
+fn a_drill_restores_below_its_folder_and_writes_nothing_else(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let folders = [scene.repository(), scene.workspace.path("repository.dr"), scene.workspace.path(".documents.dr")];
+    let storage = folders.iter().map(|folder| Manifest::of(folder)).collect::<Result<Vec<_>>>()?;
+    let drill = drill(scene)?;
+    drill.workspace.apply()?.ok()?.says(&["drill"])?;
+    let restored = scene.workspace.path("drill").join(scene.data().strip_prefix("/")?);
+    before.assert_same(&restored).context("below the drill's folder")?;
+    let job = drill.workspace.attributes("dr_backup_job.documents")?;
+    ensure!(job["status"] == "drill", "{job}");
+    drill.workspace.plan_is_empty()?;
+    drill.workspace.destroy()?.ok()?;
+    before.assert_same(&scene.data())?;
+    before.assert_same(&restored)?;
+    for (folder, storage) in folders.iter().zip(&storage) {
+        storage.assert_same(folder).with_context(|| folder.display().to_string())?;
+    }
+    scene.workspace.plan_is_empty()
+}
+
+fn a_drill_deletes_nothing(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let drill = drill(scene)?;
+    let text = fs::read_to_string(drill.workspace.folder().join("main.tf"))?;
+    let text = text.replace("restic    = {", "deletion_policy = \"delete\"\n  restic    = {");
+    drill.workspace.write(&text)?;
+    drill.workspace.apply()?.ok()?;
+    let storage = Manifest::of(&scene.repository())?;
+    drill.workspace.destroy()?.fails(&["dr_backup_target.documents", "deletion_policy", "drill"])?;
+    storage.assert_same(&scene.repository())
+}

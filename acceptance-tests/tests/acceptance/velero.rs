@@ -1,0 +1,569 @@
+//! Velero's targets and schedules, on a real API server with the real Velero: made in one apply, quiet afterwards, and put
+//! right when somebody changes them.
+
+use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, shared};
+use acceptance_tests::servers::{Faulty, Minio, S3};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+both_clis!(
+    a_target_and_its_schedules_are_made_in_one_apply_and_a_refresh_finds_nothing,
+    a_plan_of_what_does_not_exist_asks_neither_cluster_nor_store,
+    what_somebody_changes_is_seen_and_put_right,
+    what_another_program_owns_is_a_conflict_that_names_it,
+    what_is_there_already_is_taken_over_only_when_it_is_ours,
+    a_bucket_that_velero_can_not_use_is_an_error_with_its_words,
+    what_velero_can_not_say_is_an_error_while_planning,
+    a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says,
+    an_emptied_cluster_is_filled_again_by_one_apply,
+    a_missing_crd_is_named_with_what_to_depend_on,
+    what_may_not_be_done_is_told_with_the_rule_that_is_missing,
+    an_import_needs_no_change,
+    a_lost_cluster_is_made_again_by_the_apply_that_finds_another,
+    the_old_half_of_a_replacement_leaves_what_the_new_one_uses,
+    a_destroy_with_the_wrong_cluster_removes_nothing_there,
+    two_resources_for_one_object_are_an_error,
+    what_moves_to_another_cluster_is_taken_off_the_old_one,
+    a_secret_may_get_another_name,
+    a_moved_state_is_read_like_an_import,
+);
+
+/// What a scenario works with: names of its own on the shared servers.
+struct World {
+    shared: &'static Shared,
+    s3: &'static S3,
+    /// Of the objects and of the bucket.
+    name: String,
+}
+
+const REQUIRED: &str = "terraform {\n  required_providers {\n    dr = { source = \"dr-as-code/dr\" }\n  }\n}\n";
+const SECRET: &str = "canary-velero-credentials-93c1";
+
+impl World {
+    /// Velero runs, and there is an empty bucket.
+    fn new(scene: &mut Scene) -> Result<Self> {
+        let shared = shared()?;
+        shared.velero()?;
+        let minio: &'static Minio = shared.minio()?;
+        let name = format!("t{:08x}", rand::random::<u32>());
+        minio.s3.create_bucket(&name)?;
+        let world = World { shared, s3: &minio.s3, name };
+        world.settings(scene);
+        Ok(world)
+    }
+
+    fn settings(&self, scene: &mut Scene) {
+        let (id, secret) = (&self.s3.credentials.id, &self.s3.credentials.secret);
+        let name = self.secret();
+        scene.workspace.set(format!("DR_SECRET_{}", name.to_uppercase()).as_str(), format!("{id}:{secret}"));
+    }
+
+    fn secret(&self) -> String {
+        format!("{}_keys", self.name)
+    }
+
+    fn provider(&self, cluster: &Cluster, more: &str) -> String {
+        provider(self.s3, cluster, more, "")
+    }
+
+    /// A target with two schedules, as a platform writes them.
+    fn configuration(&self, cluster: &Cluster, connection: &str, target: &str, schedule: &str) -> String {
+        let (name, secret) = (&self.name, self.secret());
+        format!(
+            r#"{provider}
+
+resource "dr_backup_target" "main" {{
+  name   = "{name}"
+  store  = {{ s3 = "minio", bucket = "{name}", prefix = "velero", credentials = "{secret}" }}
+  velero = {{ cluster = "prod", backup_sync_period = "1m" }}
+  {target}
+}}
+
+resource "dr_retention_policy" "week" {{
+  name        = "week"
+  keep_within = "7d"
+}}
+
+resource "dr_backup_schedule" "daily" {{
+  name      = "{name}-daily"
+  target    = dr_backup_target.main.ref
+  cron      = "0 2 * * *"
+  time_zone = "Pacific/Auckland"
+  retention = dr_retention_policy.week.keep
+  velero    = {{ included_namespaces = ["{name}"], snapshot_volumes = false }}
+  {schedule}
+}}
+
+resource "dr_backup_schedule" "weekly" {{
+  name      = "{name}-weekly"
+  target    = dr_backup_target.main.ref
+  cron      = "0 3 * * 0"
+  retention = {{ keep_within = "30d" }}
+  velero    = {{ included_namespaces = ["{name}"], label_selector = {{ app = "docs" }}, snapshot_volumes = false }}
+}}
+"#,
+            provider = self.provider(cluster, connection),
+        )
+    }
+
+    fn write(&self, scene: &Scene, target: &str, schedule: &str) -> Result<()> {
+        scene.workspace.write(&self.configuration(&self.shared.cluster, "", target, schedule))
+    }
+
+    fn get(&self, kind: &str, name: &str) -> Result<Value> {
+        let api = if kind == "Secret" { "v1" } else { Velero::API };
+        let found = self.shared.api().get(api, kind, Velero::NAMESPACE, name)?;
+        found.with_context(|| format!("{kind} {name} is not there"))
+    }
+
+    fn daily(&self) -> String {
+        format!("{}-daily", self.name)
+    }
+}
+
+/// A provider block with one cluster and one store; `more` is of the cluster's connection, `rest` of the block.
+pub fn provider(s3: &S3, cluster: &Cluster, more: &str, rest: &str) -> String {
+    format!(
+        r#"{REQUIRED}
+provider "dr" {{
+  kubernetes = {{
+    prod = {{ kubeconfig = {kubeconfig:?}, context = "test" {more} }}
+  }}
+  s3 = {{
+    minio = {{
+      endpoint          = "{endpoint}"
+      region            = "{region}"
+      path_style        = true
+      access_key_id     = "{id}"
+      secret_access_key = "{secret}"
+    }}
+  }}
+  {rest}
+}}"#,
+        kubeconfig = cluster.kubeconfig_path(),
+        endpoint = s3.endpoint,
+        region = s3.region,
+        id = s3.credentials.id,
+        secret = s3.credentials.secret,
+    )
+}
+
+fn a_target_and_its_schedules_are_made_in_one_apply_and_a_refresh_finds_nothing(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    let location = world.get("BackupStorageLocation", &world.name)?;
+    ensure!(location["status"]["phase"] == "Available", "{location}");
+    ensure!(location["spec"]["accessMode"] == "ReadWrite");
+    let daily = world.get("Schedule", &world.daily())?;
+    let spec = &daily["spec"];
+    ensure!(spec["schedule"] == "CRON_TZ=Pacific/Auckland 0 2 * * *", "{spec}");
+    ensure!(spec["template"]["ttl"] == "168h0m0s", "{spec}");
+    ensure!(spec["template"]["storageLocation"] == world.name.as_str(), "{spec}");
+    let state = scene.workspace.attributes("dr_backup_schedule.daily")?;
+    ensure!(state["native"] == spec["schedule"]);
+    ensure!(state["ref"]["uid"] == daily["metadata"]["uid"], "{state}");
+    ensure!(state["ref"]["server_uid"] == world.shared.cluster.uid()?.as_str());
+    ensure!(
+        state["alert_rules"].as_str().is_some_and(|rules| rules.contains("velero_backup_last_successful_timestamp"))
+    );
+    // The secret is in the cluster and nowhere else.
+    let written = std::fs::read_to_string(scene.workspace.state_file())?;
+    let held = format!("{}:", world.s3.credentials.id);
+    ensure!(!written.contains(&held), "the state holds the credentials");
+
+    // A destroy removes what only registers, and keeps what is stored.
+    let kept = world.s3.keys(&world.name, "")?.len();
+    scene.workspace.destroy()?.ok()?;
+    ensure!(world.get("Schedule", &world.daily()).is_err());
+    ensure!(world.get("BackupStorageLocation", &world.name).is_err());
+    ensure!(world.get("Secret", &format!("dr-{}", world.name)).is_err());
+    ensure!(world.s3.keys(&world.name, "")?.len() == kept);
+    Ok(())
+}
+
+fn a_plan_of_what_does_not_exist_asks_neither_cluster_nor_store(scene: &mut Scene) -> Result<()> {
+    let server = Faulty::start()?;
+    let configuration = format!(
+        r#"{REQUIRED}
+provider "dr" {{
+  kubernetes = {{ prod = {{ host = "{endpoint}", token = "t" }} }}
+  s3         = {{ minio = {{ endpoint = "{endpoint}", access_key_id = "k", secret_access_key = "s" }} }}
+}}
+resource "dr_backup_target" "main" {{
+  name   = "main"
+  store  = {{ s3 = "minio", bucket = "velero", credentials = "connection" }}
+  velero = {{ cluster = "prod" }}
+}}
+resource "dr_backup_schedule" "daily" {{
+  name      = "daily"
+  target    = dr_backup_target.main.ref
+  cron      = "0 2 * * *"
+  retention = {{ keep_within = "7d" }}
+  velero    = {{ snapshot_volumes = false }}
+}}
+"#,
+        endpoint = server.s3.endpoint
+    );
+    scene.workspace.write(&configuration)?;
+    scene.workspace.validate()?.ok()?;
+    scene.workspace.plan()?.ok()?;
+    ensure!(server.requests().is_empty(), "plan asked {:?}", server.requests());
+    Ok(())
+}
+
+fn what_somebody_changes_is_seen_and_put_right(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let api = world.shared.api();
+    let (velero, daily) = (Velero::NAMESPACE, world.daily());
+
+    // Protection is switched off, and the time is changed, by hand.
+    api.patch(
+        Velero::API,
+        "Schedule",
+        velero,
+        &daily,
+        &json!({ "spec": { "paused": true, "schedule": "0 5 * * *" } }),
+    )?;
+    scene.workspace.plan()?.ok()?.says(&["spec.paused is true, not false", "0 5 * * *"])?;
+    ensure!(scene.workspace.planned("dr_backup_schedule.daily")? == ["update"]);
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.get("Schedule", &daily)?["spec"]["paused"] == false);
+    scene.workspace.plan_is_empty()?;
+
+    // A server's own fields and other people's labels are none of ours.
+    api.patch(Velero::API, "Schedule", velero, &daily, &json!({ "metadata": { "labels": { "team": "docs" } } }))?;
+    scene.workspace.plan_is_empty()?;
+
+    // The Secret holds something else.
+    let secret = format!("dr-{}", world.name);
+    api.patch("v1", "Secret", velero, &secret, &json!({ "stringData": { "cloud": SECRET } }))?;
+    let run = scene.workspace.plan()?.ok()?;
+    run.says(&["stale"])?.never_says(&[SECRET])?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // It is gone, and so is the schedule.
+    api.delete("v1", "Secret", velero, &secret)?;
+    api.delete(Velero::API, "Schedule", velero, &daily)?;
+    scene.workspace.plan()?.ok()?;
+    ensure!(scene.workspace.planned("dr_backup_schedule.daily")? == ["create"]);
+    ensure!(scene.workspace.planned("dr_backup_target.main")? == ["update"]);
+    scene.workspace.apply()?.ok()?;
+    world.get("Secret", &secret)?;
+    world.get("Schedule", &daily)?;
+    scene.workspace.plan_is_empty()
+}
+
+fn what_another_program_owns_is_a_conflict_that_names_it(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let foreign = json!({
+        "apiVersion": Velero::API, "kind": "Schedule",
+        "metadata": { "name": world.daily(), "namespace": Velero::NAMESPACE },
+        "spec": { "useOwnerReferencesInBackup": true },
+    });
+    world.shared.api().apply_as("argocd-controller", &foreign)?;
+    let configuration = world.configuration(&world.shared.cluster, "", "", "");
+    let owned = configuration.replacen("velero    = {", "velero    = { use_owner_references_in_backup = false,", 1);
+    scene.workspace.write(&owned)?;
+    scene.workspace.apply()?.fails(&["useOwnerReferencesInBackup", "argocd-controller", "force_conflicts"])?;
+    let forced = owned.replacen("velero    = {", "velero    = { force_conflicts = true,", 1);
+    scene.workspace.write(&forced)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
+fn what_is_there_already_is_taken_over_only_when_it_is_ours(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    // The state is lost: what this provider made is found again.
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let uid = world.get("Schedule", &world.daily())?["metadata"]["uid"].clone();
+    std::fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.workspace.attributes("dr_backup_schedule.daily")?["ref"]["uid"] == uid);
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.ok()?;
+
+    // What somebody else made is theirs, until the configuration says otherwise.
+    world.shared.api().apply_as(
+        "helm",
+        &json!({
+            "apiVersion": Velero::API, "kind": "Schedule",
+            "metadata": { "name": world.daily(), "namespace": Velero::NAMESPACE },
+            // Of this namespace only: a restore of another scenario pauses what backs up its own.
+            "spec": {
+                "schedule": "0 1 * * *",
+                "template": { "storageLocation": "default", "ttl": "24h0m0s", "includedNamespaces": [world.name] },
+            },
+        }),
+    )?;
+    scene.workspace.apply()?.fails(&["exists already", "helm", "adopt"])?;
+    ensure!(world.get("Schedule", &world.daily())?["spec"]["schedule"] == "0 1 * * *", "it was changed");
+    world.write(scene, "", "adopt = \"always\"")?;
+    let configuration = world.configuration(&world.shared.cluster, "", "", "adopt = \"always\"");
+    let forced = configuration.replacen("velero    = {", "velero    = { force_conflicts = true,", 1);
+    scene.workspace.write(&forced)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.get("Schedule", &world.daily())?["spec"]["template"]["ttl"] == "168h0m0s");
+    scene.workspace.plan_is_empty()
+}
+
+fn a_bucket_that_velero_can_not_use_is_an_error_with_its_words(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.s3.put(&world.name, "velero/photos/cat.jpg", b"not a backup")?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.fails(&["invalid top-level directories", "store.prefix"])?;
+    world.s3.delete(&world.name, "velero/photos/cat.jpg")?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
+fn what_velero_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let good = world.configuration(&world.shared.cluster, "", "", "");
+    let swaps: [(&str, &str, &[&str]); 7] = [
+        ("\"30d\"", "\"6m\"", &["Retention that Velero can't keep", "in days"]),
+        ("{ keep_within = \"30d\" }", "{ keep_daily = 7, keep_weekly = 4 }", &["a schedule for each tier", "\"28d\""]),
+        ("retention = { keep_within = \"30d\" }", "", &["keep_within = \"30d\""]),
+        ("\"0 3 * * 0\"", "\"0 3 * *\"", &["Unusable cron line"]),
+        ("Pacific/Auckland", "Pacific/Aukland", &["Aukland"]),
+        ("label_selector = { app = \"docs\" }", "excluded_namespaces = [\"*\"]", &["`*` leaves everything out"]),
+        ("prefix = \"velero\"", "prefix = \"velero\", local = { path = \"/srv\" }", &["two places"]),
+    ];
+    for (from, to, expected) in swaps {
+        ensure!(good.contains(from), "{from} is not in the configuration");
+        scene.workspace.write(&good.replace(from, to))?;
+        scene.workspace.plan()?.fails(expected)?;
+    }
+    Ok(())
+}
+
+fn a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    let velero = Velero::start(&cluster)?;
+    let write = |scene: &Scene, more: &str| scene.workspace.write(&world.configuration(&cluster, more, "", ""));
+    write(scene, "")?;
+    scene.workspace.apply()?.ok()?;
+    drop(velero);
+    cluster.kill();
+    // How long it is tried is not the point here.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
+    scene.workspace.plan()?.fails(&["can't be reached"])?;
+    write(scene, ", unreachable = \"keep\"")?;
+    let run = scene.workspace.plan()?.ok()?;
+    ensure!(
+        run.said().matches("Connection `prod` can't be reached").count() == 1,
+        "one warning is enough: {}",
+        run.said()
+    );
+    ensure!(scene.workspace.planned("dr_backup_schedule.daily")? == ["no-op"]);
+    write(scene, ", unreachable = \"lost\"")?;
+    scene.workspace.plan()?.ok()?;
+    ensure!(scene.workspace.planned("dr_backup_schedule.daily")? == ["update"]);
+    // A false alarm costs nothing.
+    cluster.restart()?;
+    scene.workspace.plan_is_empty()?;
+    cluster.kill();
+    let run = scene.workspace.destroy()?.ok()?;
+    run.says(&["was not removed"])?;
+    Ok(())
+}
+
+fn an_emptied_cluster_is_filled_again_by_one_apply(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    let velero = Velero::start(&cluster)?;
+    scene.workspace.write(&world.configuration(&cluster, "", "", ""))?;
+    scene.workspace.apply()?.ok()?;
+    let before = cluster.uid()?;
+    drop(velero);
+    cluster.empty()?;
+    ensure!(cluster.uid()? != before);
+    let velero = Velero::start(&cluster)?;
+    let run = scene.workspace.plan()?.ok()?;
+    run.says(&["leads to another server"])?;
+    scene.workspace.apply()?.ok()?;
+    let schedule = cluster.api.get(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily())?;
+    ensure!(schedule.is_some(), "the schedule is not there again");
+    ensure!(scene.workspace.attributes("dr_backup_target.main")?["ref"]["server_uid"] == cluster.uid()?.as_str());
+    scene.workspace.plan_is_empty()?;
+    drop(velero);
+    Ok(())
+}
+
+fn a_missing_crd_is_named_with_what_to_depend_on(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    cluster.namespace(Velero::NAMESPACE)?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "50");
+    scene.workspace.write(&world.configuration(&cluster, "", "", ""))?;
+    scene.workspace.plan()?.ok()?;
+    scene.workspace.apply()?.fails(&["backupstoragelocations.velero.io", "helm_release.velero"])?;
+    Ok(())
+}
+
+fn what_may_not_be_done_is_told_with_the_rule_that_is_missing(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let token = world.shared.cluster.service_user(&format!("{}-none", world.name), &[])?;
+    let kubeconfig = scene.workspace.path("kubeconfig");
+    std::fs::write(&kubeconfig, world.shared.cluster.kubeconfig_for(&token))?;
+    let configuration = world.configuration(&world.shared.cluster, "", "", "");
+    let admin = format!("{:?}", world.shared.cluster.kubeconfig_path());
+    scene.workspace.write(&configuration.replace(&admin, &format!("{kubeconfig:?}")))?;
+    scene.workspace.apply()?.fails(&["forbids", "namespaces", "verbs: [\"get\"]"])?;
+    Ok(())
+}
+
+fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    std::fs::remove_file(scene.workspace.state_file())?;
+    let name = &world.name;
+    scene.workspace.apply_with(&["-target=dr_retention_policy.week"])?.ok()?;
+    scene.workspace.import("dr_backup_target.main", &format!("velero:prod/velero/{name}"))?.ok()?;
+    for schedule in ["daily", "weekly"] {
+        let address = format!("dr_backup_schedule.{schedule}");
+        scene.workspace.import(&address, &format!("velero:prod/velero/{name}-{schedule}"))?.ok()?;
+    }
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.import("dr_backup_schedule.daily", "velero:prod/velero/nothing")?.fails(&[""])?;
+    Ok(())
+}
+
+fn a_lost_cluster_is_made_again_by_the_apply_that_finds_another(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    let velero = Velero::start(&cluster)?;
+    scene.workspace.write(&world.configuration(&cluster, "", "", ""))?;
+    scene.workspace.apply()?.ok()?;
+    drop(velero);
+    cluster.kill();
+    // Planned while nobody answers, applied when another cluster does: nothing is refreshed in between.
+    scene.workspace.write(&world.configuration(&cluster, ", unreachable = \"lost\"", "", ""))?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
+    scene.workspace.plan()?.ok()?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "1");
+    cluster.empty()?;
+    let velero = Velero::start(&cluster)?;
+    scene.workspace.apply_plan()?.ok().with_context(|| velero.controller.log())?;
+    let schedule = cluster.api.get(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily())?;
+    ensure!(schedule.is_some(), "the apply made nothing on the new cluster");
+    scene.workspace.plan_is_empty()
+}
+
+fn the_old_half_of_a_replacement_leaves_what_the_new_one_uses(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "lifecycle {\n    create_before_destroy = true\n  }")?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.apply_with(&["-replace=dr_backup_schedule.daily"])?.ok()?;
+    world.get("Schedule", &world.daily())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_destroy_with_the_wrong_cluster_removes_nothing_there(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let other = Cluster::start()?;
+    let velero = Velero::start(&other)?;
+    let elsewhere = scene.copy("elsewhere")?;
+    let mut elsewhere = elsewhere;
+    world.settings(&mut elsewhere);
+    std::fs::remove_file(elsewhere.workspace.state_file())?;
+    elsewhere.workspace.write(&world.configuration(&other, "", "", ""))?;
+    elsewhere.workspace.apply()?.ok()?;
+    // The first configuration leads to the other cluster by mistake.
+    scene.workspace.write(&world.configuration(&other, "", "", ""))?;
+    scene.workspace.destroy()?.ok()?;
+    let kept = other.api.get(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily())?;
+    ensure!(kept.is_some(), "another workspace's schedule was removed");
+    drop(velero);
+    Ok(())
+}
+
+fn two_resources_for_one_object_are_an_error(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let configuration = world.configuration(&world.shared.cluster, "", "", "");
+    let twice = configuration.replace("-weekly", "-daily").replace("30d", "7d");
+    scene.workspace.write(&twice)?;
+    scene.workspace.apply()?.fails(&["Two resources for one object", "Give this one another name"])?;
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
+fn what_moves_to_another_cluster_is_taken_off_the_old_one(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let other = Cluster::start()?;
+    let _velero = Velero::start(&other)?;
+    let both = format!("}}, other = {{ kubeconfig = {:?}, context = \"test\"", other.kubeconfig_path());
+    let configuration = world.configuration(&world.shared.cluster, &both, "", "");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.write(&configuration.replace("cluster = \"prod\"", "cluster = \"other\""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    for (kind, name) in [("BackupStorageLocation", world.name.clone()), ("Schedule", world.daily())] {
+        ensure!(world.get(kind, &name).is_err(), "{kind} {name} is still on the old cluster");
+        ensure!(other.api.get(Velero::API, kind, Velero::NAMESPACE, &name)?.is_some(), "no {kind} on the new one");
+    }
+    Ok(())
+}
+
+fn a_secret_may_get_another_name(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let named = |name: &str| {
+        let keys = &world.s3.credentials;
+        let secrets = format!("  secrets = {{ {name} = \"{}:{}\" }}\n  s3 = {{", keys.id, keys.secret);
+        let configuration = world.configuration(&world.shared.cluster, "", "", "");
+        configuration.replacen("  s3 = {", &secrets, 1).replace(&world.secret(), name)
+    };
+    scene.workspace.write(&named("keys"))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.write(&named("keys_of_velero"))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
+/// What `MoveResourceState` answers is put into the state, as the CLI does.
+fn a_moved_state_is_read_like_an_import(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let mut state: Value = serde_json::from_slice(&std::fs::read(scene.workspace.state_file())?)?;
+    for resource in state["resources"].as_array_mut().context("a state has resources")? {
+        if resource["type"] == "dr_retention_policy" {
+            continue;
+        }
+        let instance = resource["instances"][0].as_object_mut().context("an instance")?;
+        instance.retain(|key, _| !key.contains("identity"));
+        let attributes = instance["attributes"].as_object_mut().context("attributes")?;
+        let name = attributes["name"].clone();
+        attributes.values_mut().for_each(|value| *value = Value::Null);
+        attributes.insert("ref".to_owned(), json!({ "engine": "velero", "scope": Velero::NAMESPACE, "name": name }));
+        attributes.insert("name".to_owned(), name);
+        attributes.insert("status".to_owned(), json!("moved"));
+    }
+    std::fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // With two clusters nobody can say which of them it is on.
+    let other = ", aliases = [] }, other = { host = \"https://127.0.0.1:1\", token = \"t\"";
+    std::fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.workspace.write(&world.configuration(&world.shared.cluster, other, "", ""))?;
+    scene.workspace.plan()?.fails(&["Unable to tell which cluster", "has 2 under `kubernetes`"])?;
+    Ok(())
+}

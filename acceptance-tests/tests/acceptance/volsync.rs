@@ -1,0 +1,636 @@
+//! VolSync's targets, schedules and restores, on a real API server with the real VolSync, whose movers move real bytes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use acceptance_tests::parts;
+use acceptance_tests::servers::S3;
+use acceptance_tests::servers::kubernetes::{Definitions, Shared, VolSync, shared, wait_for};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::scene::{PASSWORD, Scene};
+
+both_clis!(
+    a_claim_is_backed_up_by_one_apply_and_its_points_are_listed,
+    what_somebody_changes_is_seen_and_put_right,
+    what_volsync_can_not_say_is_an_error_while_planning,
+    a_secret_that_something_else_makes_is_waited_for_and_never_written,
+    something_new_is_not_stored_over_older_points,
+    an_older_point_is_restored_in_place_once_while_nothing_uses_the_claim,
+    a_claim_goes_back_to_yesterday_while_flux_and_argo_stand_by,
+    a_claim_that_is_lost_is_made_and_filled_before_its_schedule_begins,
+    a_repository_without_points_never_becomes_an_empty_volume,
+    a_backup_job_stores_one_point_and_removes_none,
+    a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
+    a_run_whose_process_is_killed_is_taken_over_by_the_next_apply,
+    a_password_that_is_in_no_state_is_written_with_its_version,
+);
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a scenario works with: names of its own on the shared servers.
+pub struct World {
+    /// The servers.
+    pub shared: &'static Shared,
+    /// The bucket's server.
+    pub s3: &'static S3,
+    /// Of the namespace, the bucket and the objects.
+    pub name: String,
+    /// What is in the claim.
+    pub folder: PathBuf,
+}
+
+impl World {
+    /// VolSync runs, there is a claim with a file, and an empty bucket.
+    pub fn new(scene: &mut Scene) -> Result<Self> {
+        let shared = shared()?;
+        shared.volsync()?;
+        let s3 = &shared.minio()?.s3;
+        let name = shared.namespace("vs")?;
+        s3.create_bucket(&name)?;
+        let folder = shared.node.claim(&name, "data")?;
+        fs::write(folder.join("file"), "precious")?;
+        scene.workspace.set("DR_SECRET_KEYS", format!("{}:{}", s3.credentials.id, s3.credentials.secret));
+        Ok(World { shared, s3, name, folder })
+    }
+
+    /// With its connections.
+    pub fn provider(&self) -> String {
+        format!(
+            r#"terraform {{
+  required_providers {{
+    dr = {{ source = "dr-as-code/dr" }}
+  }}
+}}
+provider "dr" {{
+  kubernetes = {{
+    prod = {{ kubeconfig = {kubeconfig:?}, context = "test" }}
+  }}
+  s3 = {{
+    minio = {{
+      endpoint          = "{endpoint}"
+      region            = "{region}"
+      path_style        = true
+      access_key_id     = "{id}"
+      secret_access_key = "{secret}"
+    }}
+  }}
+}}
+"#,
+            kubeconfig = self.shared.cluster.kubeconfig_path(),
+            endpoint = self.s3.endpoint,
+            region = self.s3.region,
+            id = self.s3.credentials.id,
+            secret = self.s3.credentials.secret,
+        )
+    }
+
+    /// A target.
+    pub fn target(&self) -> String {
+        format!(
+            r#"{provider}
+resource "dr_backup_target" "main" {{
+  name    = "docs"
+  store   = {{ s3 = "minio", bucket = "{name}", prefix = "docs", credentials = "keys" }}
+  volsync = {{ cluster = "prod", namespace = "{name}", password = "docs_repo" }}
+}}
+"#,
+            provider = self.provider(),
+            name = self.name,
+        )
+    }
+
+    /// A target with a schedule, as people write them; `more` goes into the schedule.
+    pub fn configuration(&self, more: &str) -> String {
+        format!(
+            r#"{target}
+resource "dr_backup_schedule" "hourly" {{
+  name      = "hourly"
+  target    = dr_backup_target.main.ref
+  cron      = "17 3 * * MON-FRI"
+  retention = {{ keep_last = 3, keep_daily = 7, keep_within = "30d" }}
+  volsync   = {{ pvc = "data", copy_method = "Snapshot", cache_capacity = "1Gi", prune_interval_days = 14 }}
+  {more}
+}}
+"#,
+            target = self.target(),
+        )
+    }
+
+    /// An object of VolSync's, or a Secret.
+    pub fn get(&self, kind: &str, name: &str) -> Result<Value> {
+        let api = if kind == "Secret" { "v1" } else { VolSync::API };
+        let found = self.shared.api().get(api, kind, &self.name, name)?;
+        found.with_context(|| format!("{kind} {name} is not there"))
+    }
+
+    /// Waits until the source ran, after the time that it ran last.
+    pub fn synced(&self, after: &Value) -> Result<Value> {
+        let done = |object: &Value| {
+            let time = &object["status"]["lastSyncTime"];
+            time.is_string() && time != after
+        };
+        let api = self.shared.api();
+        let trouble = || format!("{:?}\n{}", self.shared.node.trouble(), self.log());
+        api.wait(VolSync::API, "ReplicationSource", &self.name, "hourly", MINUTE * 2, done).with_context(trouble)
+    }
+
+    /// Another backup, as somebody triggers it by hand.
+    pub fn back_up_again(&self) -> Result<()> {
+        let (api, trigger) = (self.shared.api(), json!({ "spec": { "trigger": { "manual": "again" } } }));
+        api.patch(VolSync::API, "ReplicationSource", &self.name, "hourly", &trigger)?;
+        let done = |object: &Value| object["status"]["lastManualSync"] == "again";
+        api.wait(VolSync::API, "ReplicationSource", &self.name, "hourly", MINUTE * 2, done).map(drop)
+    }
+
+    /// A job that restores the claim; `engine` goes into its block, `more` beside it.
+    fn restore(&self, engine: &str, more: &str) -> String {
+        format!(
+            r#"
+resource "dr_restore_job" "docs" {{
+  name    = "docs"
+  source  = dr_backup_target.main.ref
+  volsync = {{ pvc = "data" {engine} }}
+  {more}
+}}
+"#
+        )
+    }
+
+    /// What restores.
+    pub fn destinations(&self) -> Result<Vec<Value>> {
+        self.shared.api().list(VolSync::API, "ReplicationDestination", &self.name)
+    }
+
+    /// What VolSync logged.
+    pub fn log(&self) -> String {
+        self.shared.volsync().map(|volsync| volsync.controller.log()).unwrap_or_default()
+    }
+
+    /// What the real restic lists.
+    pub fn snapshots(&self) -> Result<Vec<Value>> {
+        self.snapshots_in("docs")
+    }
+
+    /// The same below another prefix.
+    pub fn snapshots_in(&self, prefix: &str) -> Result<Vec<Value>> {
+        let run = Command::new(parts::RESTIC.get()?)
+            .args([
+                "snapshots",
+                "--json",
+                "--no-lock",
+                "-r",
+                &format!("s3:{}/{}/{prefix}", self.s3.endpoint, self.name),
+            ])
+            .env("RESTIC_PASSWORD", PASSWORD)
+            .env("AWS_ACCESS_KEY_ID", &self.s3.credentials.id)
+            .env("AWS_SECRET_ACCESS_KEY", &self.s3.credentials.secret)
+            .output()?;
+        ensure!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        Ok(serde_json::from_slice(&run.stdout)?)
+    }
+}
+
+fn a_claim_is_backed_up_by_one_apply_and_its_points_are_listed(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let configuration = world.configuration("");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    let source = world.synced(&Value::Null)?;
+    let spec = &source["spec"];
+    ensure!(spec["sourcePVC"] == "data" && spec["paused"] == false, "{spec}");
+    ensure!(spec["trigger"] == json!({ "schedule": "17 3 * * 1,2,3,4,5" }), "{spec}");
+    ensure!(spec["restic"]["retain"] == json!({ "last": "3", "daily": 7, "within": "30d" }), "{spec}");
+    let state = scene.workspace.attributes("dr_backup_schedule.hourly")?;
+    ensure!(state["native"] == "17 3 * * 1,2,3,4,5" && state["cron"] == "17 3 * * MON-FRI", "{state}");
+    ensure!(state["alert_rules"].as_str().is_some_and(|rules| rules.contains("volsync_volume_out_of_sync")));
+    let snapshots = world.snapshots()?;
+    ensure!(snapshots.len() == 1, "{snapshots:?}");
+
+    let listing = "data \"dr_recovery_points\" \"docs\" {\n  source = dr_backup_target.main.ref\n}\n\
+                   output \"points\" {\n  value = data.dr_recovery_points.docs\n}\n";
+    scene.workspace.write(&format!("{configuration}{listing}"))?;
+    scene.workspace.apply()?.ok()?;
+    let state = scene.workspace.state()?;
+    let points = &state["values"]["outputs"]["points"]["value"];
+    ensure!(points["readable"] == true && points["total"] == 1, "{points}");
+    ensure!(points["points"][0]["id"] == snapshots[0]["id"], "{points}");
+    scene.workspace.plan_is_empty()?;
+
+    // The password is in the cluster and nowhere else.
+    let written = fs::read_to_string(scene.workspace.state_file())?;
+    ensure!(!written.contains(PASSWORD), "the state holds the password");
+    ensure!(world.folder.join("file").exists());
+
+    scene.workspace.destroy()?.ok()?;
+    ensure!(world.get("ReplicationSource", "hourly").is_err());
+    ensure!(world.get("Secret", "dr-docs").is_err());
+    ensure!(world.snapshots()?.len() == 1, "a destroy keeps what is stored");
+    Ok(())
+}
+
+fn what_somebody_changes_is_seen_and_put_right(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    let api = world.shared.api();
+    let change = |spec: Value| {
+        api.patch(VolSync::API, "ReplicationSource", &world.name, "hourly", &json!({ "spec": spec })).map(drop)
+    };
+
+    // Protection is switched off in three ways, by hand.
+    change(json!({ "paused": true, "trigger": { "manual": "once" }, "restic": { "retain": { "daily": 1 } } }))?;
+    let seen = ["spec.paused is true, not false", "retain.daily is 1, not 7", "once", "and may not be set"];
+    scene.workspace.plan()?.ok()?.says(&seen)?;
+    scene.workspace.apply()?.ok()?;
+    let spec = world.get("ReplicationSource", "hourly")?["spec"].clone();
+    ensure!(spec["paused"] == false && spec["restic"]["retain"]["daily"] == 7, "{spec}");
+    ensure!(spec["trigger"] == json!({ "schedule": "17 3 * * 1,2,3,4,5" }), "{spec}");
+    scene.workspace.plan_is_empty()?;
+
+    // What others set beside ours is theirs.
+    change(json!({ "restic": { "unlock": "now" } }))?;
+    scene.workspace.plan_is_empty()?;
+
+    // The Secret holds something else, and then it is gone.
+    let wrong = json!({ "stringData": { "RESTIC_PASSWORD": "canary-wrong-password-77" } });
+    api.patch("v1", "Secret", &world.name, "dr-docs", &wrong)?;
+    scene.workspace.plan()?.ok()?.says(&["stale"])?.never_says(&["canary-wrong-password-77", PASSWORD])?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    api.delete("v1", "Secret", &world.name, "dr-docs")?;
+    scene.workspace.plan()?.ok()?;
+    ensure!(scene.workspace.planned("dr_backup_target.main")? == ["create"]);
+    scene.workspace.apply()?.ok()?;
+    world.get("Secret", "dr-docs")?;
+    scene.workspace.plan_is_empty()
+}
+
+fn what_volsync_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let good = world.configuration("");
+    let retention = "{ keep_last = 3, keep_daily = 7, keep_within = \"30d\" }";
+    let swaps: [(&str, &str, &[&str]); 9] = [
+        (retention, "{ keep_all = true }", &["Retention that VolSync can't keep", "keep_within = \"100y\""]),
+        (&format!("retention = {retention}"), "", &["keeps only the newest snapshot"]),
+        ("cron      =", "time_zone = \"Europe/Berlin\"\n  cron =", &["VolSync knows no time zones"]),
+        ("\"Snapshot\"", "\"None\"", &["Unknown word", "\"Direct\""]),
+        (", credentials = \"keys\"", "", &["A store without a key"]),
+        (", password = \"docs_repo\"", "", &["A repository without a password"]),
+        ("password = \"docs_repo\"", "password_wo = \"x\"", &["password_wo_version"]),
+        ("s3 = \"minio\", bucket", "local = { path = \"/srv\" }, s3 = \"minio\", bucket", &["two places"]),
+        (
+            "password = \"docs_repo\"",
+            "password = \"docs_repo\", existing_secret = { name = \"x\" }",
+            &["Two forms of credentials"],
+        ),
+    ];
+    for (from, to, expected) in swaps {
+        ensure!(good.contains(from), "{from} is not in the configuration");
+        scene.workspace.write(&good.replace(from, to))?;
+        scene.workspace.plan()?.fails(expected)?;
+    }
+    // Two sources of one repository would remove each other's snapshots.
+    let second = good.split("resource \"dr_backup_schedule\"").nth(1).context("there is a schedule")?;
+    let second = second.replace("\"hourly\"", "\"daily\"");
+    scene.workspace.write(&format!("{good}resource \"dr_backup_schedule\"{second}"))?;
+    scene.workspace.plan()?.fails(&["Two policies on one scope"])?;
+    Ok(())
+}
+
+fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let existing = world
+        .configuration("")
+        .replace(", credentials = \"keys\"", "")
+        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"repository\" }");
+    scene.workspace.write(&existing)?;
+    let apply = scene.workspace.start_apply()?;
+    std::thread::sleep(Duration::from_secs(3));
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "repository", "namespace": world.name },
+        "stringData": {
+            "RESTIC_REPOSITORY": format!("s3:{}/{}/docs", world.s3.endpoint, world.name),
+            "RESTIC_PASSWORD": PASSWORD,
+            "AWS_ACCESS_KEY_ID": world.s3.credentials.id,
+            "AWS_SECRET_ACCESS_KEY": world.s3.credentials.secret,
+        },
+    });
+    world.shared.api().apply_as("external-secrets", &secret)?;
+    apply.wait()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let source = world.synced(&Value::Null)?;
+    ensure!(source["spec"]["restic"]["repository"] == "repository", "{source}");
+    ensure!(world.snapshots()?.len() == 1);
+    let owners = world.get("Secret", "repository")?["metadata"]["managedFields"].to_string();
+    ensure!(!owners.contains("terraform-provider-dr"), "{owners}");
+    scene.workspace.destroy()?.ok()?;
+    world.get("Secret", "repository")?;
+
+    // One that leads elsewhere is no repository of this target.
+    let elsewhere = json!({ "stringData": { "RESTIC_REPOSITORY": "s3:http://nowhere/else" } });
+    world.shared.api().patch("v1", "Secret", &world.name, "repository", &elsewhere)?;
+    scene.workspace.apply()?.fails(&["RESTIC_REPOSITORY", "is another one"])?;
+    Ok(())
+}
+
+fn something_new_is_not_stored_over_older_points(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    scene.workspace.destroy()?.ok()?;
+    let api = world.shared.api();
+    // The finalizer that keeps a claim in use is the controller's own.
+    api.delete_and_wait("v1", "PersistentVolumeClaim", &world.name, "data")?;
+    std::thread::sleep(Duration::from_millis(1100));
+    world.shared.node.claim(&world.name, "data")?;
+    scene.workspace.apply()?.fails(&["first_backup"])?;
+    ensure!(world.get("ReplicationSource", "hourly").is_err(), "it was made");
+    scene.workspace.write(&world.configuration("first_backup = \"allow\""))?;
+    scene.workspace.apply()?.ok()?;
+    Ok(())
+}
+
+fn an_older_point_is_restored_in_place_once_while_nothing_uses_the_claim(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let configuration = world.configuration("");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    fs::write(world.folder.join("file"), "spoilt")?;
+    fs::write(world.folder.join("more"), "junk")?;
+    world.back_up_again()?;
+    let snapshots = world.snapshots()?;
+    ensure!(snapshots.len() == 2, "{snapshots:?}");
+    let time = snapshots[0]["time"].as_str().context("a snapshot has a time")?;
+
+    // A pod that nothing takes down is in the way, and is left alone.
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "reader", "namespace": world.name },
+        "spec": {
+            "nodeSelector": { "nowhere": "true" },
+            "containers": [{ "name": "reader", "image": "reader" }],
+            "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }],
+        },
+    });
+    world.shared.api().apply(&pod)?;
+    let more = format!("when = \"always\"\n  recovery_point = {{ at = \"{time}\" }}");
+    let restore = world.restore(", enable_file_deletion = true", &more);
+    scene.workspace.write(&format!("{configuration}{restore}"))?;
+    scene.workspace.apply()?.fails(&["in use by pod reader", "quiesce.scale_down"])?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "spoilt", "it was written");
+    ensure!(world.destinations()?.is_empty());
+    world.shared.api().delete_and_wait("v1", "Pod", &world.name, "reader")?;
+
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
+    ensure!(!world.folder.join("more").exists(), "what the point does not hold goes");
+    ensure!(world.destinations()?.is_empty(), "the destination is removed");
+    // What was overwritten is saved where no schedule removes it and no restore takes it for the newest.
+    ensure!(world.snapshots()?.len() == 2);
+    ensure!(world.snapshots_in("docs.dr/safety")?.len() == 1);
+    let secrets = world.shared.api().list("v1", "Secret", &world.name)?;
+    ensure!(secrets.len() == 1, "{:?}", secrets.iter().map(|secret| &secret["metadata"]["name"]).collect::<Vec<_>>());
+    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == false, "the schedule runs again");
+    let result = scene.workspace.attributes("dr_restore_job.docs")?["result"].clone();
+    ensure!(result["outcome"] == "restored" && result["point"]["id"] == snapshots[0]["id"], "{result}");
+
+    // Once: not by another apply, and not with a lost state.
+    fs::write(world.folder.join("file"), "newer")?;
+    scene.workspace.plan_is_empty()?;
+    std::fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "newer", "it ran twice");
+    scene.workspace.plan_is_empty()
+}
+
+/// The real API server with the real definitions; neither Flux nor Argo CD runs, so nobody answers what they are asked.
+fn a_claim_goes_back_to_yesterday_while_flux_and_argo_stand_by(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let (api, name) = (world.shared.api(), &world.name);
+    api.define(&[Definitions::FLUX_KUSTOMIZE, Definitions::ARGO_CD])?;
+    let configuration = world.configuration("");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    fs::write(world.folder.join("file"), "spoilt")?;
+    world.back_up_again()?;
+    let snapshots = world.snapshots()?;
+    let time = snapshots[0]["time"].as_str().context("a snapshot has a time")?;
+
+    let labels = json!({ "app": "web" });
+    let workload = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "namespace": name },
+        "spec": {
+            "replicas": 2,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "terminationGracePeriodSeconds": 0,
+                    "containers": [{
+                        "name": "web", "image": "example/web",
+                        "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+                    }],
+                    "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }],
+                },
+            },
+        },
+    });
+    let kustomization = json!({
+        "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+        "metadata": { "name": "apps", "namespace": name },
+        "spec": { "interval": "10m", "prune": true, "sourceRef": { "kind": "GitRepository", "name": "apps" } },
+    });
+    let application = json!({
+        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": { "name": "web", "namespace": name },
+        "spec": {
+            "project": "default",
+            "destination": { "namespace": name, "server": "https://kubernetes.default.svc" },
+            "source": { "repoURL": "https://git.example.com/apps.git", "path": "web" },
+            "syncPolicy": { "automated": { "prune": true, "selfHeal": true } },
+        },
+    });
+    let owners = [workload, kustomization, application];
+    owners.iter().try_for_each(|object| api.apply(object).map(drop))?;
+    let ready = |object: &Value| object["status"]["readyReplicas"] == 2;
+    api.wait("apps/v1", "Deployment", name, "web", MINUTE, ready)?;
+    let look = |object: &Value| {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (version, kind, own) =
+            (text(&object["apiVersion"]), text(&object["kind"]), text(&object["metadata"]["name"]));
+        api.get(&version, &kind, name, &own)?.with_context(|| format!("{kind} {own} is gone"))
+    };
+    let before = owners.iter().map(look).collect::<Result<Vec<_>>>()?;
+
+    let quiesce = "{ scale_down = [\"deployment/web\"], suspend = [\"kustomization/apps\", \"application/web\"] }";
+    let more = format!("when = \"always\"\n  recovery_point = {{ at = \"{time}\" }}\n  quiesce = {quiesce}");
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
+    scene.workspace.write(&format!("{configuration}{}", world.restore("", &more)))?;
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
+    for (before, after) in before.iter().zip(owners.iter().map(look)) {
+        let (after, kind) = (after?, &before["kind"]);
+        ensure!(after["spec"] == before["spec"], "{kind}: {} was {}", after["spec"], before["spec"]);
+        let generation = |object: &Value| object["metadata"]["generation"].as_i64().unwrap_or_default();
+        ensure!(generation(&after) == generation(before) + 2, "{kind} was not taken down and brought back: {after}");
+    }
+    scene.workspace.plan_is_empty()
+}
+
+fn a_claim_that_is_lost_is_made_and_filled_before_its_schedule_begins(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    scene.workspace.destroy()?.ok()?;
+    let api = world.shared.api();
+    let class = api.get("v1", "PersistentVolumeClaim", &world.name, "data")?.context("there is a claim")?;
+    let class = class["spec"]["storageClassName"].as_str().unwrap_or_default().to_owned();
+    api.delete_and_wait("v1", "PersistentVolumeClaim", &world.name, "data")?;
+    std::thread::sleep(Duration::from_millis(1100));
+
+    let guarded = world.configuration("after = dr_restore_job.docs.ref");
+    scene.workspace.write(&format!("{guarded}{}", world.restore("", "")))?;
+    scene.workspace.apply()?.fails(&["capacity", "access_modes"])?;
+    let size = format!(", capacity = \"1Gi\", access_modes = [\"ReadWriteOnce\"], storage_class_name = {class:?}");
+    scene.workspace.write(&format!("{guarded}{}", world.restore(&size, "")))?;
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    let folder = world.shared.node.volume(&world.name, "data")?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    let result = scene.workspace.attributes("dr_restore_job.docs")?["result"].clone();
+    ensure!(result["outcome"] == "restored", "{result}");
+    scene.workspace.plan_is_empty()?;
+    // What was restored is backed up, because it is not new.
+    world.synced(&Value::Null)?;
+    ensure!(world.snapshots()?.len() == 2);
+    Ok(())
+}
+
+fn a_repository_without_points_never_becomes_an_empty_volume(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.shared.api().delete_and_wait("v1", "PersistentVolumeClaim", &world.name, "data")?;
+    let size = ", capacity = \"1Gi\", access_modes = [\"ReadWriteOnce\"]";
+    scene.workspace.write(&format!("{}{}", world.target(), world.restore(size, "")))?;
+    scene.workspace.apply()?.fails(&["There is no recovery point"])?;
+    ensure!(world.shared.api().get("v1", "PersistentVolumeClaim", &world.name, "data")?.is_none(), "a claim was made");
+    ensure!(world.s3.keys(&world.name, "docs/")?.is_empty(), "a repository was made");
+    // The very first time is told apart by proof, and only when asked for.
+    scene.workspace.write(&format!("{}{}", world.target(), world.restore(size, "on_missing = \"skip\"")))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.destinations()?.is_empty());
+    Ok(())
+}
+
+fn a_backup_job_stores_one_point_and_removes_none(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let job = |trigger: &str| {
+        format!(
+            r#"
+resource "dr_backup_job" "now" {{
+  name     = "now"
+  target   = dr_backup_target.main.ref
+  triggers = {{ run = "{trigger}" }}
+  verify   = "structure"
+  volsync  = {{ pvc = "data", copy_method = "Snapshot" }}
+}}
+"#
+        )
+    };
+    for (count, trigger) in ["one", "two", "three"].into_iter().enumerate() {
+        fs::write(world.folder.join("file"), trigger)?;
+        scene.workspace.write(&format!("{}{}", world.target(), job(trigger)))?;
+        scene.workspace.apply()?.ok().with_context(|| world.log())?;
+        let snapshots = world.snapshots()?;
+        ensure!(snapshots.len() == count + 1, "{snapshots:?}");
+        let result = scene.workspace.attributes("dr_backup_job.now")?["result"].clone();
+        ensure!(snapshots.iter().any(|snapshot| snapshot["id"] == result["point"]["id"]), "{result}");
+        scene.workspace.plan_is_empty()?;
+    }
+    let left = world.shared.api().list(VolSync::API, "ReplicationSource", &world.name)?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
+fn a_restore_that_fails_half_way_is_rolled_back_to_what_was_there(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    fs::write(world.folder.join("file"), "in use")?;
+    let restore = world.restore("", "when = \"always\"\n  on_failure = \"roll_back\"");
+    scene.workspace.write(&format!("{}{restore}", world.configuration("")))?;
+    let apply = scene.workspace.start_apply()?;
+    let first = wait_for("a ReplicationDestination", MINUTE * 2, || Ok(world.destinations()?.into_iter().next()))?;
+    let name = first["metadata"]["name"].as_str().context("it has a name")?;
+    world.shared.api().delete(VolSync::API, "ReplicationDestination", &world.name, name)?;
+    fs::write(world.folder.join("file"), "half")?;
+    fs::write(world.folder.join("other"), "half")?;
+    apply.wait()?.says(&["was deleted by somebody while it ran", "is back in place"])?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "in use");
+    ensure!(!world.folder.join("other").exists());
+    ensure!(world.destinations()?.is_empty());
+    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == false);
+    Ok(())
+}
+
+fn a_run_whose_process_is_killed_is_taken_over_by_the_next_apply(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    fs::write(world.folder.join("file"), "spoilt")?;
+    let restore = world.restore("", "when = \"always\"\n  safety_backup = false");
+    let with =
+        |more: &str| format!("{}{restore}", world.configuration(&format!("after = dr_restore_job.docs.ref\n{more}")));
+    scene.workspace.write(&with(""))?;
+    // The mover waits until the process is gone.
+    world.shared.node.hold(&world.name);
+    let mut apply = scene.workspace.start_apply()?;
+    let first = wait_for("a ReplicationDestination", MINUTE * 2, || Ok(world.destinations()?.into_iter().next()))?;
+    apply.kill_all()?;
+    world.shared.node.release(&world.name);
+    // The dead process's lease runs out sooner.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "6");
+    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == true, "the schedule rests");
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
+    ensure!(world.destinations()?.is_empty(), "{first} is left over");
+    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == false, "the schedule still rests");
+    scene.workspace.plan_is_empty()?;
+    // That a run paused it takes nothing from the configuration.
+    scene.workspace.write(&with("paused = true"))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == true);
+    scene.workspace.plan_is_empty()
+}
+
+fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let with = |password: &str, version: u8| {
+        let written = format!("password_wo = \"{password}\", password_wo_version = {version}");
+        world.configuration("first_backup = \"allow\"").replace("password = \"docs_repo\"", &written)
+    };
+    scene.workspace.write(&with(PASSWORD, 1))?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    scene.workspace.plan_is_empty()?;
+    world.synced(&Value::Null)?;
+    ensure!(world.snapshots()?.len() == 1, "the mover has the password");
+    let state = fs::read_to_string(scene.workspace.state_file())?;
+    ensure!(!state.contains(PASSWORD), "the state holds the password");
+    let held = world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"].clone();
+    scene.workspace.write(&with("another-password-9d", 1))?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.write(&with("another-password-9d", 2))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] != held, "it was not written again");
+    scene.workspace.plan_is_empty()
+}

@@ -1,0 +1,4 @@
+import {
+  to = dr_backup_schedule.daily
+  id = "velero:prod/velero/daily"
+}

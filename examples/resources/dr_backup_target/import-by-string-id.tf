@@ -1,0 +1,4 @@
+import {
+  to = dr_backup_target.docs
+  id = "restic:local/backup/docs/docs"
+}

@@ -1,0 +1,4 @@
+import {
+  to = dr_retention_policy.tiered
+  id = "tiered"
+}

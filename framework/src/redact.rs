@@ -1,0 +1,184 @@
+//! The one redactor on every way out: diagnostics, logs, panics.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What stands where a secret stood.
+pub const MASK: &str = "(sensitive)";
+
+/// Shorter secrets are not looked for: masking every `a` would make messages unreadable and give the secret away.
+const SHORTEST: usize = 4;
+
+/// Knows the secrets of this process, and keeps them out of text. Clones share what they know.
+#[derive(Clone, Default)]
+pub struct Redactor(Arc<RwLock<Vec<String>>>);
+
+impl Redactor {
+    /// Remembers a secret: the whole text, each of its lines, and how it looks inside JSON and URLs.
+    pub fn learn(&self, secret: &str) {
+        // Every message brings the same ones again. A line of another secret is known too, but not all of its spellings.
+        if self.knows(secret) && self.knows(&percent_encoded(secret)) {
+            return;
+        }
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for form in spellings(secret) {
+            if form.len() >= SHORTEST && !known.contains(&form) {
+                known.push(form);
+            }
+        }
+    }
+
+    fn knows(&self, form: &str) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == form)
+    }
+
+    /// The text without secrets, without user names and passwords in URLs, signatures and authorization headers.
+    pub fn redact(&self, text: &str) -> String {
+        let mut clean = self.without_known(text);
+        for marker in ["X-Amz-Signature=", "X-Amz-Credential=", "X-Amz-Security-Token=", "Signature="] {
+            clean = mask_after(&clean, marker, |letter| letter == '&' || letter == '"' || letter.is_whitespace());
+        }
+        for marker in ["Authorization: ", "authorization: ", "\"authorization\": \"", "\"authorization\":\""] {
+            clean = mask_after(&clean, marker, |letter| matches!(letter, '\n' | '\r' | '"'));
+        }
+        // What an S3 server says it signed, down to the end of its answer.
+        clean = mask_after(&clean, "StringToSign", |_| false);
+        mask_user_info(&clean)
+    }
+
+    /// One mask for each stretch that secrets cover: of two that overlap, neither leaves its rest behind.
+    fn without_known(&self, text: &str) -> String {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let places = |secret: &String| {
+            text.match_indices(secret.as_str()).map(|(start, found)| (start, start + found.len())).collect::<Vec<_>>()
+        };
+        let mut covered: Vec<_> = known.iter().flat_map(places).collect();
+        covered.sort_unstable();
+        let mut clean = String::with_capacity(text.len());
+        let (mut copied, mut masked) = (0, 0);
+        for (start, end) in covered {
+            if start > masked || masked == 0 {
+                clean.push_str(&text[copied..start]);
+                clean.push_str(MASK);
+            }
+            masked = masked.max(end);
+            copied = masked;
+        }
+        clean.push_str(&text[copied..]);
+        clean
+    }
+}
+
+fn spellings(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned(), secret.trim().to_owned()];
+    forms.extend(secret.lines().map(|line| line.trim().to_owned()).filter(|line| line.len() >= 8));
+    let escaped = serde_json::to_string(secret).unwrap_or_default();
+    forms.extend(unquoted(&escaped));
+    forms.extend(unquoted(&format!("{secret:?}")));
+    forms.push(secret.escape_debug().to_string());
+    let encoded = percent_encoded(secret);
+    forms.push(encoded.replace("%20", "+"));
+    forms.push(encoded);
+    forms
+}
+
+fn unquoted(literal: &str) -> Option<String> {
+    literal.strip_prefix('"')?.strip_suffix('"').map(str::to_owned)
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            other => encoded.push_str(&format!("%{other:02X}")),
+        }
+    }
+    encoded
+}
+
+fn mask_after(text: &str, marker: &str, ends: fn(char) -> bool) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(position) = rest.find(marker) {
+        let (before, after) = rest.split_at(position + marker.len());
+        clean.push_str(before);
+        clean.push_str(MASK);
+        rest = &after[after.find(ends).unwrap_or(after.len())..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+fn mask_user_info(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(position) = rest.find("://") {
+        let (before, after) = rest.split_at(position + 3);
+        clean.push_str(before);
+        let authority = &after[..after.find(['/', ' ', '"', '\n', '?', '#']).unwrap_or(after.len())];
+        rest = match authority.rfind('@') {
+            Some(at) => {
+                clean.push_str(MASK);
+                &after[at..]
+            }
+            None => after,
+        };
+    }
+    clean.push_str(rest);
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_in_every_spelling() {
+        let redactor = Redactor::default();
+        redactor.learn("s3cr\"t/key+1");
+        for text in ["s3cr\"t/key+1", "{\"a\":\"s3cr\\\"t/key+1\"}", "?k=s3cr%22t%2Fkey%2B1&x"] {
+            let clean = redactor.redact(text);
+            assert!(clean.contains(MASK), "{clean}");
+            assert!(!clean.contains("key+1") && !clean.contains("key%2B1"), "{clean}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_a_line_of_another_is_masked_in_every_spelling_too() {
+        let redactor = Redactor::default();
+        redactor.learn("first line\nsecond line");
+        redactor.learn("second line");
+        redactor.learn("second line");
+        assert_eq!(redactor.redact("?k=second%20line&x"), format!("?k={MASK}&x"));
+    }
+
+    #[test]
+    fn a_secret_inside_another_leaves_nothing_behind() {
+        let redactor = Redactor::default();
+        redactor.learn("hunter");
+        redactor.learn("hunter2-the-long-one");
+        assert_eq!(redactor.redact("x hunter2-the-long-one y"), format!("x {MASK} y"));
+    }
+
+    #[test]
+    fn urls_signatures_and_headers_are_masked_without_knowing_them() {
+        let redactor = Redactor::default();
+        let text = "rest:https://user:pass@host/x?X-Amz-Signature=abc&y=1 Authorization: Bearer zzz\nnext";
+        assert_eq!(
+            redactor.redact(text),
+            format!("rest:https://{MASK}@host/x?X-Amz-Signature={MASK}&y=1 Authorization: {MASK}\nnext")
+        );
+    }
+
+    #[test]
+    fn what_a_server_signed_is_masked_to_its_end() {
+        let text = "denied: StringToSign AWS4-HMAC-SHA256\n20261121/us-east-1/s3\nabcdef";
+        assert_eq!(Redactor::default().redact(text), format!("denied: StringToSign{MASK}"));
+    }
+
+    #[test]
+    fn text_without_secrets_stays_as_it_is() {
+        let text = "see https://example.com/a@b and user@example.com";
+        assert_eq!(Redactor::default().redact(text), text);
+    }
+}

@@ -1,0 +1,289 @@
+//! One life of a resource: planned, planned again, applied, read, changed, destroyed; every answer is checked.
+
+use dr_framework::conformance::{
+    self, Action, IdentityStage, Violation, action, check_apply, check_identity, check_plan, check_read,
+    check_second_plan, proposed_new_state,
+};
+use dr_framework::erased::{Planned, Stored};
+use dr_framework::{AnyResource, ClientCapabilities, Context, Diagnostics, Schema, Stopper, Value};
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use super::{Hints, Tally, generate};
+
+/// What one life is made of.
+#[derive(Debug, Clone)]
+pub struct Life {
+    /// The first configuration.
+    pub first: Value,
+    /// The one that it is changed to.
+    pub second: Value,
+    /// A state that some version stored.
+    pub stored: Value,
+    /// What is unknown while planning.
+    pub dice: Vec<u8>,
+    /// How much of it: one value in so many.
+    pub rarity: u8,
+}
+
+/// Generated lives of a resource.
+pub fn lives(resource: &dyn AnyResource, hints: &Hints) -> impl Strategy<Value = Life> + use<> {
+    let fields = resource.fields();
+    let config = || generate::config(fields, hints);
+    (config(), config(), generate::state(fields, hints), proptest::collection::vec(any::<u8>(), 0..24), 5_u8..60)
+        .prop_map(|(first, second, stored, dice, rarity)| Life { first, second, stored, dice, rarity })
+}
+
+/// How far a resource can be driven.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Reach {
+    /// Plans of what is not there yet, which need nothing from outside.
+    New,
+    /// Plans over states of any origin.
+    Stored,
+    /// All of it.
+    Applies,
+}
+
+/// A call's surroundings: a client that can do everything but wait.
+pub fn context() -> Context {
+    Context::new(ClientCapabilities { deferral: false, write_only: true }, Stopper::default().signal())
+}
+
+fn keep(found: Vec<Violation>, what: &str, values: &[(&str, &Value)]) -> Result<(), TestCaseError> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let values: Vec<_> = values.iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
+    Err(TestCaseError::fail(format!("{what}: {}\n{}", found.join("\n"), values.join("\n"))))
+}
+
+fn fine<T>(result: Result<T, Diagnostics>, what: &str) -> Result<T, TestCaseError> {
+    result.map_err(|errors| TestCaseError::fail(format!("{what}: {:#?}", errors.0)))
+}
+
+/// The resource at work.
+pub struct Driver<'a> {
+    resource: &'a dyn AnyResource,
+    schema: Schema,
+    reach: Reach,
+}
+
+impl<'a> Driver<'a> {
+    /// Drives `resource` as far as `reach`.
+    pub fn new(resource: &'a dyn AnyResource, reach: Reach) -> Self {
+        Driver { resource, schema: resource.schema(), reach }
+    }
+
+    /// One life; errors of validation are refusals, everything else has to go well.
+    pub async fn live(&self, life: &Life, tally: &mut Tally) -> Result<(), TestCaseError> {
+        if self.reach != Reach::New {
+            self.over_any_state(life, tally).await?;
+        }
+        if self.reach == Reach::Stored {
+            return Ok(());
+        }
+        let Some((planned, identity)) = self.change(&Value::Null, None, &life.first, life, tally).await? else {
+            return Ok(());
+        };
+        tally.taken += 1;
+        if self.reach == Reach::New {
+            return Ok(());
+        }
+        let stored = self.apply(&Value::Null, &planned, &life.first, identity.as_ref()).await?;
+        let Some((planned, identity)) =
+            self.change(&stored.state, stored.identity.as_ref(), &life.second, life, tally).await?
+        else {
+            return Ok(());
+        };
+        let stored = self.apply(&stored.state, &planned, &life.second, identity.as_ref()).await?;
+        fine(self.resource.plan_destroy(&context(), &stored.state).await, "the plan of the destroy")?;
+        fine(self.resource.delete(&context(), &stored.state).await, "the destroy")
+    }
+
+    /// A plan over a state of any origin keeps the rules, or is refused.
+    async fn over_any_state(&self, life: &Life, tally: &mut Tally) -> Result<(), TestCaseError> {
+        let _ = self.resource.plan_destroy(&context(), &life.stored).await;
+        // What no model of today can hold is refused, and that is all right.
+        let plain = proposed_new_state(&self.schema, &life.stored, &life.second);
+        if let Err(why) = self.resource.plan(&context(), &life.stored, &life.second, &plain).await {
+            tally.refuse(&why);
+            return Ok(());
+        }
+        let changed = self.change(&life.stored, None, &life.second, life, tally).await?;
+        if self.reach == Reach::Stored && changed.is_some() {
+            tally.taken += 1;
+        }
+        Ok(())
+    }
+
+    /// Plans a change before and after its configuration is known; `None` when it is refused.
+    async fn change(
+        &self,
+        prior: &Value,
+        prior_identity: Option<&Value>,
+        config: &Value,
+        life: &Life,
+        tally: &mut Tally,
+    ) -> Result<Option<(Value, Option<Value>)>, TestCaseError> {
+        let found = self.resource.validate(&context(), config).await;
+        if found.has_errors() {
+            tally.refuse(&found);
+            return Ok(None);
+        }
+        let blurred = generate::blurred(self.resource.fields(), config, &life.dice, life.rarity);
+        let found = self.resource.validate(&context(), &blurred).await;
+        if found.has_errors() {
+            let message =
+                format!("valid when it is known, but not while parts of it are not: {:#?}\n{blurred:?}", found.0);
+            return Err(TestCaseError::fail(message));
+        }
+        let first = self.decided(prior, prior_identity, &blurred).await?;
+        // A replacement goes on as a create.
+        let (prior, prior_identity) = match &first {
+            Ok((_, Action::Create)) => (&Value::Null, None),
+            _ => (prior, prior_identity),
+        };
+        let second = match self.decided(prior, prior_identity, config).await? {
+            Err(why) if self.reach != Reach::Applies => {
+                tally.refuse(&why);
+                return Ok(None);
+            }
+            second => fine(second, "the plan of a valid configuration")?,
+        };
+        match first {
+            Ok((first, action)) => {
+                let values = [
+                    ("prior", prior),
+                    ("config then", &blurred),
+                    ("config now", config),
+                    ("first", &first.state),
+                    ("second", &second.0.state),
+                ];
+                let found = check_second_plan(&self.schema, &first.state, &second.0.state, (action, second.1));
+                keep(found, "the plan with everything known", &values)?;
+            }
+            // What can't be planned yet has to be planned once it is known.
+            Err(why) => tally.refuse(&why),
+        }
+        Ok(Some((second.0.state, second.0.identity)))
+    }
+
+    /// A plan, and the create that follows when it is a replacement.
+    async fn decided(
+        &self,
+        prior: &Value,
+        prior_identity: Option<&Value>,
+        config: &Value,
+    ) -> Result<Result<(Planned, Action), Diagnostics>, TestCaseError> {
+        let planned = match self.plan(prior, prior_identity, config).await? {
+            Ok(planned) => planned,
+            Err(why) => return Ok(Err(why)),
+        };
+        match self.action(prior, &planned) {
+            Action::Replace => {
+                Ok(self.plan(&Value::Null, None, config).await?.map(|planned| (planned, Action::Create)))
+            }
+            action => Ok(Ok((planned, action))),
+        }
+    }
+
+    fn action(&self, prior: &Value, planned: &Planned) -> Action {
+        action(prior, &planned.state, &planned.replace)
+    }
+
+    async fn plan(
+        &self,
+        prior: &Value,
+        prior_identity: Option<&Value>,
+        config: &Value,
+    ) -> Result<Result<Planned, Diagnostics>, TestCaseError> {
+        let proposed = proposed_new_state(&self.schema, prior, config);
+        let planned = self.resource.plan(&context(), prior, config, &proposed).await;
+        let again = self.resource.plan(&context(), prior, config, &proposed).await;
+        if planned != again {
+            return Err(TestCaseError::fail(format!("the same inputs gave two plans:\n{planned:?}\n{again:?}")));
+        }
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(why) => return Ok(Err(why)),
+        };
+        keep(
+            check_plan(&self.schema, prior, config, &proposed, &planned.state, &planned.replace),
+            "the plan",
+            &[("prior", prior), ("config", config), ("proposed", &proposed), ("planned", &planned.state)],
+        )?;
+        let new = prior.is_null() || self.action(prior, &planned) == Action::Replace;
+        let stage = if new { IdentityStage::PlannedNew } else { IdentityStage::Kept };
+        let schema = self.resource.identity_schema();
+        let found = check_identity(schema.as_ref(), prior_identity, planned.identity.as_ref(), stage);
+        keep(found, "the planned identity", &[("planned", &planned.state)])?;
+        Ok(Ok(planned))
+    }
+
+    async fn apply(
+        &self,
+        prior: &Value,
+        planned: &Value,
+        config: &Value,
+        identity: Option<&Value>,
+    ) -> Result<Stored, TestCaseError> {
+        let stored = fine(self.resource.apply(&context(), prior, planned, config).await, "the apply")?;
+        let values = [("planned", planned), ("state", &stored.state)];
+        keep(check_apply(&self.schema, planned, &stored.state), "the apply", &values)?;
+        let schema = self.resource.identity_schema();
+        let before = identity.filter(|identity| identity.is_wholly_known());
+        let found = check_identity(schema.as_ref(), before, stored.identity.as_ref(), IdentityStage::Kept);
+        keep(found, "the identity", &values)?;
+        self.settled(&stored, config).await?;
+        Ok(stored)
+    }
+
+    /// A second run has nothing to do.
+    async fn settled(&self, stored: &Stored, config: &Value) -> Result<(), TestCaseError> {
+        let read = fine(self.resource.read(&context(), &stored.state).await, "the read")?;
+        let Some(read) = read else { return Err(TestCaseError::fail("gone right after it was applied")) };
+        keep(check_read(&self.schema, &read.state), "the read", &[("state", &read.state)])?;
+        let schema = self.resource.identity_schema();
+        let found =
+            check_identity(schema.as_ref(), stored.identity.as_ref(), read.identity.as_ref(), IdentityStage::Kept);
+        keep(found, "the identity after a read", &[("state", &read.state)])?;
+        let planned = fine(self.plan(&read.state, read.identity.as_ref(), config).await?, "the plan after an apply")?;
+        if self.action(&read.state, &planned) != Action::NoOp {
+            return Err(TestCaseError::fail(format!(
+                "a second run is not without changes:\nconfig: {config:?}\nstate: {:?}\nplanned: {:?}\nreplace: {:?}",
+                read.state, planned.state, planned.replace
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The rules that a schema keeps, and those of an identity's schema.
+pub fn assert_schemas(resource: &dyn AnyResource) {
+    let found = conformance::check_schema(&resource.schema(), conformance::Place::Resource);
+    assert!(found.is_empty(), "{}: {found:#?}", resource.type_name());
+    if let Some(schema) = resource.identity_schema() {
+        let found = conformance::check_identity_schema(&schema);
+        assert!(found.is_empty(), "{}: {found:#?}", resource.type_name());
+    }
+}
+
+/// Lives of a resource, as many as `cases`, of which a part at least has to be taken.
+pub fn assert_keeps_the_rules(resource: &dyn AnyResource, hints: &Hints, reach: Reach, cases: u32) {
+    assert_schemas(resource);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let driver = Driver::new(resource, reach);
+    let tally = std::cell::RefCell::new(Tally::default());
+    let config =
+        ProptestConfig { cases, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = proptest::test_runner::TestRunner::new(config)
+        .run(&lives(resource, hints), |life| runtime.block_on(driver.live(&life, &mut tally.borrow_mut())));
+    if let Err(error) = outcome {
+        panic!("{} breaks a rule: {error}", resource.type_name());
+    }
+    let tally = tally.into_inner();
+    println!("{}: {tally:?}", resource.type_name());
+    tally.assert_enough(resource.type_name(), usize::try_from(cases / 10).unwrap_or(1));
+}

@@ -1,0 +1,61 @@
+//! What an import of a target names.
+
+use dr_framework::{Attr, Diagnostics, ImportBy, Result};
+
+use crate::engines::table::{self, Concept};
+
+/// What an import names.
+pub struct Imported {
+    /// The engine.
+    pub engine: String,
+    /// The connection.
+    pub connection: String,
+    /// Where on it.
+    pub scope: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Imported {
+    /// What the id or the identity names; the engine has to have `concept`.
+    pub fn parse(by: &ImportBy, concept: Concept) -> Result<Self> {
+        let wrong = |what: &str| {
+            Diagnostics::error(
+                "Unusable import id",
+                format!(
+                    "{what} The form is `<engine>:<connection>/<scope>/<name>`: `restic:local/backup/docs/docs` for the \
+                     folder /backup/docs, `restic:minio/bucket/prefix/docs` for a prefix of a bucket, `velero:prod/velero/daily` for an object in \
+                     namespace velero of a cluster."
+                ),
+            )
+        };
+        let found = match by {
+            ImportBy::Identity(identity) => {
+                let leaf = |name: &str| identity.get(name).and_then(Attr::text).map(str::to_owned);
+                match (leaf("engine"), leaf("connection"), leaf("scope"), leaf("name")) {
+                    (Some(engine), Some(connection), Some(scope), Some(name)) => {
+                        Imported { engine, connection, scope, name }
+                    }
+                    _ => return Err(wrong("`engine`, `connection`, `scope` and `name` are needed.")),
+                }
+            }
+            ImportBy::Id(id) => {
+                let parts = || {
+                    let (engine, rest) = id.split_once(':')?;
+                    let (connection, rest) = rest.split_once('/')?;
+                    let (scope, name) = rest.rsplit_once('/')?;
+                    let parts = [engine, connection, scope, name];
+                    parts.iter().all(|part| !part.is_empty()).then(|| parts.map(str::to_owned))
+                };
+                let [engine, connection, scope, name] =
+                    parts().ok_or_else(|| wrong(&format!("{id:?} has too few parts.")))?;
+                Imported { engine, connection, scope, name }
+            }
+        };
+        if table::with(concept).contains(&found.engine.as_str()) {
+            Ok(found)
+        } else {
+            Err(wrong(&format!("There is no engine {:?}.", found.engine)))
+        }
+    }
+}

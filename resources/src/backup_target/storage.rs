@@ -1,0 +1,415 @@
+//! Targets whose storage the provider itself keeps: made, taken over, never made anew, removed.
+
+use dr_framework::{Attr, Context, Diagnostic, Diagnostics, Path, Plan, Result, Set};
+
+use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel, lies_elsewhere};
+use crate::engines::concepts::{Blame, Failure, Policy, Seen, Target, TargetBlock, TargetKind};
+use crate::reference::Place;
+use crate::retention_policy::KeepModel;
+use crate::run;
+
+impl BackupTargets {
+    /// The storage: `None` while something that it takes is not known.
+    pub(super) fn open(&self, target: &BackupTarget) -> Result<Option<Box<dyn Target>>> {
+        let Some(TargetKind::Storage(block)) = target.block().map(TargetBlock::kind) else { return Ok(None) };
+        let Some(place) = target.place()? else { return Ok(None) };
+        block.open(&self.shared, &place, target.is_read_only() || self.shared.is_drill())
+    }
+
+    /// Plans storage that the provider keeps.
+    pub(super) fn plan_storage(&self, context: &Context, plan: &mut Plan<'_, BackupTarget>) -> Result<()> {
+        let storage = self.open(&plan.planned)?;
+        let Some(place) = plan.planned.place()? else {
+            plan.planned.r#ref = Attr::Known(plan.planned.reference(None, Attr::Unknown, Attr::Unknown));
+            plan.planned.keys = Attr::Unknown;
+            return Ok(());
+        };
+        self.claim(&plan.planned, &place)?;
+        let Some(prior) = plan.prior else {
+            plan.planned.r#ref = Attr::Known(plan.planned.reference(Some(&place), Attr::Unknown, Attr::Unknown));
+            return Ok(());
+        };
+        let before = prior.place()?;
+        let moves = before.as_ref().is_some_and(|before| lies_elsewhere(before, &place));
+        if prior.status.text() == Some("missing") && !moves {
+            return Err(vanished(&place.to_string(), prior.uid().unwrap_or("of unknown id")));
+        }
+        if moves {
+            context.report(Diagnostic::warning(
+                "The target moves",
+                format!(
+                    "It will be at {place}. What is stored at {} stays there, whatever `deletion_policy` says.",
+                    before.as_ref().map(ToString::to_string).unwrap_or_default()
+                ),
+            ));
+        }
+        // Another connection may be another server, one that is not known yet certainly may.
+        let same = before.as_ref() == Some(&place) && storage.is_some();
+        let uid = if same { prior.uid().map_or(Attr::Unknown, Attr::from) } else { Attr::Unknown };
+        plan.planned.r#ref = Attr::Known(plan.planned.reference(Some(&place), uid.clone(), uid));
+        if !same || prior.credentials.text() != Some("current") {
+            plan.planned.keys = Attr::Unknown;
+        }
+        Ok(())
+    }
+
+    /// Shows what a destroy takes away.
+    pub(super) async fn announce_deletion(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
+        if let Some(storage) = self.open(prior)?
+            && let Ok(contents) = storage.contents().await
+        {
+            refuse_foreign(&contents.foreign)?;
+            context.report(Diagnostic::warning(
+                "A repository will be deleted",
+                format!(
+                    "{} and everything in it goes: {} {}, {}.",
+                    storage.describe(),
+                    contents.points,
+                    if contents.points == 1 { "point" } else { "points" },
+                    run::in_units(contents.bytes)
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes the storage ready.
+    pub(super) async fn apply_storage(
+        &self,
+        context: &Context,
+        prior: Option<BackupTarget>,
+        planned: BackupTarget,
+    ) -> Result<BackupTarget> {
+        let storage = self.open(&planned)?.ok_or_else(not_known)?;
+        let storage = storage.as_ref();
+        let place = planned.place()?.ok_or_else(not_known)?;
+        // At another place there is nothing yet that could have vanished.
+        let here = prior.as_ref().filter(|prior| match prior.place() {
+            Ok(Some(before)) => !lies_elsewhere(&before, &place),
+            _ => true,
+        });
+        let uid = self.ensure(context, here, &planned, storage).await?;
+        if prior.is_none() {
+            self.shared.took_over(&uid);
+        }
+        if !storage.is_read_only() {
+            self.register_policy(prior.as_ref(), &planned, storage).await?;
+        }
+        let keys = match storage.look().await.map_err(|failure| planned.blame("look at the storage", &failure))? {
+            Seen::Ready { keys } => keys,
+            _ => Vec::new(),
+        };
+        let reference = planned.reference(Some(&place), Attr::Known(uid.clone()), Attr::Known(uid));
+        Ok(BackupTarget {
+            r#ref: Attr::Known(reference),
+            status: "ready".into(),
+            credentials: "current".into(),
+            // What was planned as it was stays so: a key that was added meanwhile is seen by the next refresh.
+            keys: if planned.keys.is_unknown() { key_set(&keys) } else { planned.keys.clone() },
+            ..planned
+        })
+    }
+
+    /// Deletes the storage, or takes the target out of its ledger.
+    pub(super) async fn delete_storage(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
+        if prior.deletion_policy.text() != Some("delete") {
+            return self.unregister(context, prior).await;
+        }
+        let storage = self.open(prior)?.ok_or_else(not_known)?;
+        let blame = |action: &'static str| |failure: Failure| prior.blame(action, &failure);
+        if self.is_used_elsewhere(prior, storage.as_ref()).await? {
+            context.report(Diagnostic::warning(
+                "The repository is kept",
+                format!("{} belongs to another target by now, so it is not deleted.", storage.describe()),
+            ));
+            return Ok(());
+        }
+        match storage.look().await.map_err(blame("look at the storage"))? {
+            Seen::Absent => {}
+            Seen::Ready { .. } => {
+                let found = storage.check().await.map_err(blame("open the repository"))?;
+                if let Some(known) = prior.uid().filter(|known| *known != found) {
+                    return Err(another(&storage.describe(), known, &found, "store"));
+                }
+                let contents = storage.contents().await.map_err(blame("open the repository"))?;
+                refuse_foreign(&contents.foreign)?;
+            }
+            Seen::SomethingElse { what } => {
+                return Err(Diagnostics::error_at(
+                    Path::attribute("store"),
+                    "Unable to delete the repository",
+                    format!("What is there is something else: {what}. Nothing was deleted."),
+                ));
+            }
+        }
+        storage.remove().await.map_err(blame("delete the repository"))
+    }
+
+    /// Imports storage by a secret that opens it.
+    pub(super) async fn import_storage(&self, imported: Imported) -> Result<BackupTarget> {
+        let Imported { engine, connection, scope, name } = imported;
+        let place = if connection == "local" {
+            Place::Local { path: format!("/{scope}") }
+        } else {
+            let (bucket, prefix) = scope.split_once('/').unwrap_or((&scope, ""));
+            Place::S3 { connection, bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        };
+        let settings = self.shared.settings();
+        let secrets = settings.as_ref().map(|settings| settings.secret_names(std::env::vars_os())).unwrap_or_default();
+        // The configuration names the secret; here it is the one that opens the target.
+        for secret in &secrets {
+            let Some(block) = Engine::imported(&engine, secret) else { break };
+            let candidate = BackupTarget {
+                name: Attr::Known(name.clone()),
+                store: Attr::Known(StoreModel::of(&place)),
+                retention: Attr::Null,
+                access: "read_write".into(),
+                deletion_policy: "keep".into(),
+                adopt: "if_compatible".into(),
+                expect_server_uid: Attr::Null,
+                timeouts: Attr::Null,
+                engine: Attr::Known(block),
+                r#ref: Attr::Null,
+                status: "ready".into(),
+                credentials: "current".into(),
+                keys: Attr::Null,
+                drift: Attr::Known(Vec::new()),
+            };
+            let Some(storage) = self.open(&candidate)? else { continue };
+            match storage.check().await {
+                Ok(uid) => {
+                    let reference = candidate.reference(Some(&place), Attr::Known(uid.clone()), Attr::Known(uid));
+                    let keys = match storage.look().await {
+                        Ok(Seen::Ready { keys }) => key_set(&keys),
+                        _ => Attr::Null,
+                    };
+                    return Ok(BackupTarget { r#ref: Attr::Known(reference), keys, ..candidate });
+                }
+                Err(failure) if failure.blame == Blame::Secret => {}
+                Err(failure) => {
+                    return Err(Diagnostics::error("Unable to import the repository", format!("{failure}.")));
+                }
+            }
+        }
+        Err(Diagnostics::error(
+            "Unable to import the repository",
+            match secrets.as_slice() {
+                [] => "There is no secret to try: give the repository's password under `secrets` in the provider block, or as \
+                       DR_SECRET_<NAME> in the environment."
+                    .to_owned(),
+                secrets => format!(
+                    "None of the known secrets opens it (tried: {}). Give the repository's password under `secrets` in the \
+                     provider block, or as DR_SECRET_<NAME> in the environment.",
+                    secrets.join(", ")
+                ),
+            },
+        ))
+    }
+
+    /// Claims what belongs to one target alone; another target that did so is an error.
+    pub(super) fn claim(&self, target: &BackupTarget, place: &Place) -> Result<()> {
+        if target.is_read_only() || self.shared.is_drill() {
+            return Ok(());
+        }
+        let keeps = target.keep().ok().flatten().map(|keep| format!(" that keeps {keep}")).unwrap_or_default();
+        let name = format!("dr_backup_target {:?}{keeps}", target.name.text().unwrap_or_default());
+        let (store, prefix) = self.shared.exclusive(place);
+        // Beside it lies its ledger.
+        for prefix in [prefix.clone(), format!("{prefix}.dr")] {
+            self.shared.register.writer(&store, &prefix, &name).map_err(|conflict| {
+                Diagnostics::error_at(Path::attribute("store"), "Storage with two owners", format!("{conflict}."))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the target is there; its uid.
+    async fn ensure(
+        &self,
+        context: &Context,
+        prior: Option<&BackupTarget>,
+        target: &BackupTarget,
+        storage: &dyn Target,
+    ) -> Result<String> {
+        let known = prior.and_then(BackupTarget::uid);
+        let place = storage.describe();
+        let blame = |action: &'static str| move |failure: Failure| target.blame(action, &failure);
+        let uid = match (storage.look().await.map_err(blame("look at the storage"))?, known) {
+            (Seen::Ready { .. }, Some(_)) => storage.check().await.map_err(blame("open the repository"))?,
+            (Seen::Ready { .. }, None) if target.adopt.text() == Some("never") => {
+                return Err(exists(&place, &target.registered_at().import_id()));
+            }
+            (Seen::Ready { .. }, None) => {
+                let uid = storage.check().await.map_err(blame("open the repository that is there"))?;
+                if !storage.is_read_only() {
+                    context.report(Diagnostic::warning(
+                        "An existing repository was taken over",
+                        format!("{place} held repository {uid} already, and the password opens it."),
+                    ));
+                }
+                uid
+            }
+            (Seen::Absent, Some(uid)) => return Err(vanished(&place, uid)),
+            (Seen::Absent, None) if storage.is_read_only() => {
+                return Err(Diagnostics::error_at(
+                    Path::attribute("store"),
+                    "There is no repository",
+                    format!("{place} holds none, and nothing may be written there."),
+                ));
+            }
+            (Seen::Absent, None) => {
+                let adopt = target.adopt.text() != Some("never");
+                storage.make(adopt).await.map_err(blame("make the repository"))?
+            }
+            (Seen::SomethingElse { what }, _) => {
+                return Err(Diagnostics::error_at(
+                    Path::attribute("store"),
+                    "Something else is there",
+                    format!("{place} holds something else: {what}. Nothing was written; choose another place."),
+                ));
+            }
+        };
+        let expected = target.expect_server_uid.text();
+        if let Some(known) = known.filter(|known| *known != uid) {
+            return Err(another(&place, known, &uid, "store"));
+        }
+        if let Some(expected) = expected.filter(|expected| *expected != uid) {
+            return Err(another(&place, expected, &uid, "expect_server_uid"));
+        }
+        Ok(uid)
+    }
+
+    /// Writes the policy down where every process and workspace finds it.
+    async fn register_policy(
+        &self,
+        prior: Option<&BackupTarget>,
+        target: &BackupTarget,
+        storage: &dyn Target,
+    ) -> Result<()> {
+        let before = prior.and_then(|prior| prior.name.text());
+        let own = Policy { target: target.name.text().unwrap_or_default().to_owned(), keep: target.keep()? };
+        let theirs = storage.policy().await.map_err(|failure| target.blame("read the ledger", &failure))?;
+        if let Some(theirs) = theirs
+            .filter(|theirs| theirs.target != own.target && before != Some(&theirs.target) && theirs.keep != own.keep)
+            && let Some(keep) = theirs.keep
+        {
+            return Err(Diagnostics::error_at(
+                Path::attribute("retention"),
+                "Two policies on one repository",
+                format!(
+                    "The target {:?} of another provider or workspace keeps {keep} here. Retention belongs to the whole \
+                     repository: use the same policy, or another place. If that target is gone, remove `policy.json` from {}.",
+                    theirs.target,
+                    storage.describe_ledger()
+                ),
+            ));
+        }
+        storage.set_policy(&own).await.map_err(|failure| target.blame("write the ledger", &failure))
+    }
+
+    /// Looks at the storage.
+    pub(super) async fn refresh_storage(&self, state: BackupTarget) -> Result<BackupTarget> {
+        let Ok(Some(storage)) = self.open(&state) else { return Ok(state) };
+        let seen = storage.look().await.map_err(|failure| state.blame("refresh the backup target", &failure))?;
+        let Seen::Ready { keys } = seen else {
+            return Ok(BackupTarget { status: "missing".into(), ..state });
+        };
+        let mut state = BackupTarget { status: "ready".into(), ..state };
+        let keys = key_set(&keys);
+        if state.keys != keys {
+            state.credentials = "unchecked".into();
+            state.keys = keys;
+        }
+        if !storage.is_read_only() {
+            let policy = storage.policy().await.map_err(|failure| state.blame("read the ledger", &failure))?;
+            let keep = policy.and_then(|policy| policy.keep);
+            if state.keep()? != keep {
+                state.retention = keep.map(|keep| KeepModel::from(&keep)).into();
+            }
+        }
+        Ok(state)
+    }
+
+    /// Whether another resource took the repository over: in this apply (`create_before_destroy`), or as the ledger says.
+    async fn is_used_elsewhere(&self, prior: &BackupTarget, storage: &dyn Target) -> Result<bool> {
+        if prior.uid().is_some_and(|uid| self.shared.was_taken_over(uid)) {
+            return Ok(true);
+        }
+        let policy = storage.policy().await.map_err(|failure| prior.blame("read the ledger", &failure))?;
+        Ok(policy.is_some_and(|policy| Some(policy.target.as_str()) != prior.name.text()))
+    }
+
+    /// What is stored stays; the policy was only registered. Storage that can't be reached keeps no destroy from ending.
+    async fn unregister(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
+        let Ok(Some(storage)) = self.open(prior) else { return Ok(()) };
+        // With `create_before_destroy` the policy is that of the resource that took over.
+        if storage.is_read_only() || prior.uid().is_some_and(|uid| self.shared.was_taken_over(uid)) {
+            return Ok(());
+        }
+        if let Err(failure) = storage.forget_policy(prior.name.text().unwrap_or_default()).await {
+            context.report(Diagnostic::warning(
+                "The retention is still registered",
+                format!("It could not be taken out of {}: {failure}.", storage.describe_ledger()),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn exists(place: &str, import_id: &str) -> Diagnostics {
+    Diagnostics::error_at(
+        Path::attribute("adopt"),
+        "The repository exists already",
+        format!(
+            "{place} holds a repository, and `adopt` is \"never\". To take it over, import it:\n\n  tofu import ADDRESS '{import_id}'"
+        ),
+    )
+}
+
+fn vanished(place: &str, uid: &str) -> Diagnostics {
+    Diagnostics::error_at(
+        Path::attribute("store"),
+        "The storage is gone",
+        format!(
+            "Repository {uid} is gone from {place}. Put it back or mount it; nothing is made anew in its place. To start \
+             a new one, forget this resource with a `removed` block or `state rm`, and apply. To destroy what else there \
+             is without it, use `destroy -refresh=false`."
+        ),
+    )
+}
+
+fn another(place: &str, expected: &str, found: &str, attribute: &str) -> Diagnostics {
+    Diagnostics::error_at(
+        Path::attribute(attribute),
+        "Another repository",
+        format!("{place} holds repository {found}, not {expected}. Nothing was changed."),
+    )
+}
+
+fn refuse_foreign(foreign: &[String]) -> Result<()> {
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostics::error_at(
+        Path::attribute("deletion_policy"),
+        "Somebody else's backups",
+        format!(
+            "The repository holds recovery points of other programs ({}), which are not deleted here. Remove them with \
+             the program that made them, or keep the repository with `deletion_policy = \"keep\"`.",
+            foreign.join(", ")
+        ),
+    ))
+}
+
+fn not_known() -> Diagnostics {
+    Diagnostics::error(
+        "The connection is not known",
+        "The provider block still has unknown values for this target's connection or secret.",
+    )
+}
+
+fn key_set(keys: &[String]) -> Attr<Set<Attr<String>>> {
+    let mut keys: Vec<Attr<String>> = keys.iter().cloned().map(Attr::Known).collect();
+    keys.sort();
+    Attr::Known(Set(keys))
+}

@@ -1,0 +1,5 @@
+//! Kinds of connection, one file each.
+
+pub mod kubernetes;
+pub mod s3;
+mod tls;

@@ -1,0 +1,156 @@
+//! Backs the volumes of a namespace up with k8up: the engine's side of the backup state machine.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::claims::{self, Labels};
+use super::orders::{BACKUP, End, Orders, before};
+use super::repository;
+use crate::connections::kubernetes::Kind;
+use crate::engines::restic::points::{Phase, Point};
+use crate::engines::restic::restore::as_run_point;
+use crate::engines::restic::site::{Site, failure, unexpected};
+use crate::engines::restic::verify::Depth;
+use crate::engines::restic::worker::{Job, Outcome};
+use crate::ledger::PinnedPoint;
+use crate::run::{
+    Backup, BackupStored, EngineError, FirstUse, Held, History, Journal, Listing, Points, Probe, ReadBack, TargetState,
+};
+
+/// The volumes of a namespace.
+pub struct VolumeBackup {
+    /// k8up, in the namespace.
+    pub orders: Orders,
+    /// The repository.
+    pub site: Site,
+    /// What is backed up, in k8up's words.
+    pub spec: Value,
+    /// The same for us.
+    pub selectors: Vec<Labels>,
+}
+
+impl VolumeBackup {
+    async fn points(&self) -> Result<Vec<Point>, EngineError> {
+        let mut points = repository::points(&self.site).await.map_err(|error| failure(&error))?;
+        points.retain(|point| point.host == self.orders.namespace && point.phase != Phase::Unreadable);
+        Ok(points)
+    }
+
+    /// What the repository holds because of this object, whatever the object says.
+    async fn outcome(&self, name: &str, tag: &str, old: &BTreeSet<String>) -> Result<BackupStored, EngineError> {
+        let end = self.orders.ended(&BACKUP, name).await?;
+        if end == End::Untouched {
+            return Err(self.orders.take_back(&BACKUP, name).await?);
+        }
+        let called = BACKUP.called(&self.orders.namespace, name);
+        if let End::Failed(why) = &end {
+            return Err(EngineError::new(format!("{called} failed: {why}; the log of its pods says more")));
+        }
+        let mut new = self.points().await?;
+        new.retain(|point| point.tags.iter().any(|own| own == tag) && !old.contains(&point.id));
+        let Some(newest) = new.first().and_then(as_run_point) else {
+            let ended = if end == End::Gone { "is gone" } else { "succeeded by its own word" };
+            let why = "are there claims with a volume in the namespace, and does `label_selectors` fit them?";
+            return Err(EngineError::new(format!("{called} {ended}, and the repository holds no point of it: {why}")));
+        };
+        let held = Held {
+            bytes: new.iter().filter_map(|point| point.bytes).sum(),
+            items: new.iter().filter_map(|point| point.items).sum(),
+        };
+        let point = PinnedPoint { id: newest.id, time: newest.time, bytes: newest.bytes };
+        Ok(BackupStored { point, held, warnings: self.left_out(&new).await? })
+    }
+
+    /// Claims that should be in the backup and are not: k8up passes over some without a word.
+    async fn left_out(&self, new: &[Point]) -> Result<Vec<String>, EngineError> {
+        let Orders { cluster, namespace, .. } = &self.orders;
+        let claims = claims::backed_up(cluster, namespace, &self.selectors).await.map_err(before)?;
+        let is_stored = |name: &String| new.iter().any(|point| repository::claim_of(point) == Some(name));
+        let names = claims.into_iter().filter_map(|claim| claim.metadata.name);
+        let missing: Vec<String> = names.filter(|name| !is_stored(name)).collect();
+        Ok(match missing.as_slice() {
+            [] => Vec::new(),
+            missing => vec![format!("k8up stored nothing of these claims: {}", missing.join(", "))],
+        })
+    }
+}
+
+#[async_trait]
+impl Points for VolumeBackup {
+    async fn list(&self) -> Result<Listing, EngineError> {
+        let points = self.points().await?.iter().filter_map(as_run_point).collect();
+        let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
+        Ok(Listing { points, first_use, near_misses: Vec::new() })
+    }
+
+    async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backup for VolumeBackup {
+    /// The namespace stands for all; each claim is looked at by [`Backup::histories`].
+    async fn probe(&self) -> Result<Probe, EngineError> {
+        let Orders { cluster, namespace, .. } = &self.orders;
+        let found = cluster.get(&Kind::NAMESPACE, "", namespace).await.map_err(before)?;
+        Ok(Probe {
+            state: if found.is_some() { TargetState::Present } else { TargetState::Missing },
+            born: found.as_ref().and_then(|found| found.metadata.creation_timestamp.as_ref()).map(|time| time.0),
+            evidence: format!("namespace {namespace} on cluster `{}`", cluster.name()),
+            incarnation: found.and_then(|found| found.metadata.uid),
+        })
+    }
+
+    async fn histories(&self) -> Result<Vec<History>, EngineError> {
+        let Orders { cluster, namespace, .. } = &self.orders;
+        let claims = claims::backed_up(cluster, namespace, &self.selectors).await.map_err(before)?;
+        Ok(claims::histories(cluster, namespace, &claims, &self.points().await?))
+    }
+
+    fn reads(&self) -> Option<String> {
+        Some(hex::encode(&Sha256::digest(self.spec.to_string())[..8]))
+    }
+
+    async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError> {
+        let tag = format!("dr-run-{}", journal.key().await);
+        let tagged = |spec: &Value| spec["tags"].as_array().is_some_and(|tags| tags.iter().any(|own| *own == *tag));
+        let record = journal.record().await;
+        if let Some(object) = self.orders.under_way(&BACKUP, journal, tagged).await? {
+            // A process that died made it. Points of an attempt before that are older.
+            let made = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            let mut old = self.points().await?;
+            old.retain(|point| point.timestamp() < made);
+            let old = old.into_iter().map(|point| point.id).collect();
+            return self.outcome(&object.metadata.name.unwrap_or_default(), &tag, &old).await;
+        }
+        let old: BTreeSet<String> = self.points().await?.into_iter().map(|point| point.id).collect();
+        let name = self.orders.free_name(&BACKUP, &record).await?;
+        let mut spec = self.spec.clone();
+        let mut tags = spec["tags"].as_array().cloned().unwrap_or_default();
+        tags.push(json!(tag));
+        spec["tags"] = tags.into();
+        self.orders.make(&BACKUP, &name, spec, journal).await?;
+        self.outcome(&name, &tag, &old).await
+    }
+
+    async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
+        let depth = match depth {
+            ReadBack::None => return Ok(()),
+            ReadBack::Structure => Depth::Structure,
+            ReadBack::Data => Depth::Data,
+        };
+        match self.site.order_with(Job::Verify { depth }, journal).await? {
+            Outcome::Verify(_) => Ok(()),
+            _ => Err(failure(&unexpected())),
+        }
+    }
+
+    /// k8up removes points in runs of its own.
+    async fn retain(&self, _: &[PinnedPoint], _: &Journal) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,19 @@
+//! k8up: Schedules, Backups and Restores in namespaces of a cluster, and the restic-format repositories that they fill.
+
+mod archive;
+mod backend;
+mod backup;
+pub mod backup_block;
+mod claims;
+pub mod listing;
+mod orders;
+mod repository;
+mod restore;
+mod restore_archive;
+pub mod restore_block;
+mod safety;
+pub mod schedule;
+pub mod target;
+
+/// The engine's name.
+pub const ENGINE: &str = "k8up";

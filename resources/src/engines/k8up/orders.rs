@@ -1,0 +1,203 @@
+//! Objects of k8up's that are worked on once, Backups and Restores: made under a name that the run's record holds, and
+//! followed to their end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::watch::{Objects, Watches};
+use crate::ledger::{Record, engine_object_name};
+use crate::run::{EngineError, Journal};
+
+/// Backups.
+pub const BACKUP: Kind = Kind::namespaced("k8up.io", "v1", "Backup", "backups");
+/// Restores.
+pub const RESTORE: Kind = Kind::namespaced("k8up.io", "v1", "Restore", "restores");
+
+/// The key of the run that made an object.
+const RUN: &str = "dr/run";
+
+/// How much of a job's name is in that of its object: k8up puts both into labels, which have 63 letters.
+const NAME: usize = 32;
+
+/// How long an object may lie there before nobody is taken to work on it. Jobs of one repository wait for each other.
+const UNTOUCHED: Duration = Duration::from_secs(900);
+
+/// A list that others asked for may be older than the object.
+const STALE: usize = 1;
+
+/// A namespace in which k8up works.
+#[derive(Clone)]
+pub struct Orders {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The namespace.
+    pub namespace: String,
+    /// Those who wait.
+    pub watches: Watches,
+}
+
+/// How an object ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// By its own word it succeeded.
+    Succeeded,
+    /// It failed, with its own words.
+    Failed(String),
+    /// It is gone: k8up removes what has ended, and keeps a few.
+    Gone,
+    /// Nobody has begun with it.
+    Untouched,
+}
+
+impl Orders {
+    /// The object that an earlier attempt of the run made, if k8up still works on it and it is what is wanted. One that has
+    /// ended is never taken for the work of this attempt: doing it again is harmless.
+    pub async fn under_way(
+        &self,
+        kind: &Kind,
+        journal: &Journal,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<Option<DynamicObject>, EngineError> {
+        let record = journal.record().await;
+        let Some(name) = record.engine_object else { return Ok(None) };
+        let found = self.cluster.get(kind, &self.namespace, &name).await.map_err(before)?;
+        Ok(found.filter(|object| is_of(object, &record.key) && end(object).is_none() && fits(&object.data["spec"])))
+    }
+
+    /// A name for the object of a run: those of earlier attempts stay.
+    pub async fn free_name(&self, kind: &Kind, record: &Record) -> Result<String, EngineError> {
+        let short: String = record.name.chars().take(NAME).collect();
+        let base = engine_object_name(short.trim_end_matches('-'), &record.key);
+        let (mut name, mut number) = (base.clone(), 1);
+        while self.cluster.get(kind, &self.namespace, &name).await.map_err(before)?.is_some() {
+            number += 1;
+            name = format!("{base}-{number}");
+        }
+        Ok(name)
+    }
+
+    /// Makes the object of a run, once its name is written down.
+    pub async fn make(&self, kind: &Kind, name: &str, spec: Value, journal: &Journal) -> Result<(), EngineError> {
+        journal.engine_object(name).await?;
+        let key = journal.key().await;
+        let body = json!({ "metadata": { "name": name, "labels": { RUN: key } }, "spec": spec });
+        match self.cluster.create(kind, &self.namespace, body).await {
+            Ok(_) => Ok(()),
+            Err(error @ ClusterError::AlreadyExists { .. }) => {
+                // It was not there a moment ago: ours, and the answer was lost.
+                let found = self.cluster.get(kind, &self.namespace, name).await.map_err(after)?;
+                found.filter(|object| is_of(object, &key)).map(|_| ()).ok_or_else(|| before(error))
+            }
+            // Whether it was made is not known.
+            Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Broken { .. })) => Err(after(error)),
+            Err(error) => Err(before(error)),
+        }
+    }
+
+    /// Waits until k8up is done with an object.
+    pub async fn ended(&self, kind: &Kind, name: &str) -> Result<End, EngineError> {
+        let (began, mut absent) = (tokio::time::Instant::now(), 0);
+        let look = |objects: &Objects| {
+            let Some(object) = objects.get(name) else {
+                absent += 1;
+                return (absent > STALE).then_some(End::Gone);
+            };
+            absent = 0;
+            let lies_there = conditions(object).is_empty() && began.elapsed() >= clock::scaled(UNTOUCHED);
+            end(object).or(lies_there.then_some(End::Untouched))
+        };
+        self.watches.wait_for(&self.cluster, kind, &self.namespace, look).await.map_err(after)
+    }
+
+    /// Removes an object that ended, with its pods.
+    pub async fn remove(&self, kind: &Kind, name: &str) -> Result<(), EngineError> {
+        self.cluster.delete(kind, &self.namespace, name, None).await.map(drop).map_err(after)
+    }
+
+    /// Removes the object that an earlier attempt of a run made and left.
+    pub async fn clear(&self, kind: &Kind, record: &Record) -> Result<(), EngineError> {
+        let Some(name) = &record.engine_object else { return Ok(()) };
+        let found = self.cluster.get(kind, &self.namespace, name).await.map_err(before)?;
+        match found.filter(|object| is_of(object, &record.key)) {
+            Some(_) => self.remove(kind, name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes an object back that nobody began with: it must not run when nobody thinks of it any more.
+    pub async fn take_back(&self, kind: &Kind, name: &str) -> Result<EngineError, EngineError> {
+        self.cluster.delete(kind, &self.namespace, name, None).await.map_err(after)?;
+        Ok(EngineError::nothing_written(format!(
+            "k8up has not begun with {} for {} s, and it was taken back: does its operator run, or does another job hold \
+             the repository?",
+            kind.called(&self.namespace, name),
+            UNTOUCHED.as_secs()
+        )))
+    }
+}
+
+fn is_of(object: &DynamicObject, key: &str) -> bool {
+    object.metadata.labels.as_ref().and_then(|labels| labels.get(RUN)).is_some_and(|run| run == key)
+}
+
+fn conditions(object: &DynamicObject) -> &[Value] {
+    object.data["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Whether k8up is done. A condition `Completed` says by its reason how; a command before the backup that failed ends it too.
+fn end(object: &DynamicObject) -> Option<End> {
+    let text = |condition: &Value, field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    let find = |kind: &str| conditions(object).iter().find(|condition| condition["type"] == kind);
+    if let Some(failed) = find("PreBackupPodReady").filter(|condition| condition["status"] == "False") {
+        let fine = ["Succeeded", "Waiting", "NoPreBackupPodsFound", "Ready"].contains(&text(failed, "reason").as_str());
+        if !fine {
+            return Some(End::Failed(text(failed, "message")));
+        }
+    }
+    let completed = find("Completed").filter(|condition| condition["status"] == "True")?;
+    match completed["reason"].as_str() {
+        Some("Succeeded") => Some(End::Succeeded),
+        _ => Some(End::Failed(text(completed, "message"))),
+    }
+}
+
+/// A failure before anything was written.
+pub fn before(error: ClusterError) -> EngineError {
+    EngineError::nothing_written(error.to_string())
+}
+
+/// A failure of which it is not known whether something was written.
+pub fn after(error: ClusterError) -> EngineError {
+    EngineError::new(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(conditions: Value) -> DynamicObject {
+        let object = json!({ "metadata": { "name": "x" }, "status": { "conditions": conditions } });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn completed_is_not_yet_success() {
+        let completed = |reason: &str| {
+            json!([{ "type": "Ready", "status": "True", "reason": "Ready" },
+                { "type": "Completed", "status": "True", "reason": reason, "message": "job 'x' has 1 failed pods" }])
+        };
+        assert_eq!(end(&object(completed("Succeeded"))), Some(End::Succeeded));
+        assert_eq!(end(&object(completed("Failed"))), Some(End::Failed("job 'x' has 1 failed pods".to_owned())));
+        assert_eq!(end(&object(json!([{ "type": "Progressing", "status": "True", "reason": "Started" }]))), None);
+    }
+
+    #[test]
+    fn a_command_before_the_backup_that_failed_ends_it() {
+        let with = |reason: &str| json!([{ "type": "PreBackupPodReady", "status": "False", "reason": reason, "message": "no image" }]);
+        assert_eq!(end(&object(with("Failed"))), Some(End::Failed("no image".to_owned())));
+        assert_eq!(end(&object(with("NoPreBackupPodsFound"))), None);
+    }
+}

@@ -1,0 +1,209 @@
+//! A repository registered with k8up: the Secret that its objects open it with.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dr_framework::{Attr, Diagnostics, Model, Path, Result};
+use serde_json::{Map, json};
+
+use super::ENGINE;
+use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY};
+use crate::connections::kubernetes::Kind;
+use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer};
+use crate::engines::declared::Declared;
+use crate::engines::kubernetes::objects::{Objects, Wanted, server_of};
+use crate::engines::kubernetes::repository_secret::{Complete, Forms, foreign, own_secret, scope_of};
+use crate::engines::kubernetes::store_keys::{self, Keys};
+use crate::reference::Place;
+use crate::secret::Secret;
+use crate::shared::{Reached, Shared};
+use crate::validators;
+
+/// What usually installs k8up.
+pub const INSTALLED_BY: &str = "helm_release.k8up";
+
+/// A repository of k8up's: a Secret `dr-<name>` in a namespace, with the password and the keys of the bucket. k8up has no
+/// object for a repository: schedules and jobs say where it is, and the first backup makes it.
+///
+/// It needs an S3 store, one of `password`, `password_wo` and `existing_secret`, and `store.credentials` unless the Secret is
+/// somebody else's. What k8up stores is in restic's format, so a password by name opens it here too: points are read from the
+/// repository itself.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct K8upTarget {
+    /// The name of the Kubernetes connection in the provider block.
+    #[dr(default = "default", validate = validators::reference_name)]
+    pub cluster: Attr<String>,
+    /// The namespace whose volumes are backed up: k8up works in one at a time.
+    #[dr(required, validate = validators::name)]
+    pub namespace: Attr<String>,
+    /// The name of the repository's password under `secrets` in the provider block. With `existing_secret` it only lets the
+    /// provider read the repository: for recovery points, backup jobs, restores, and before a first backup.
+    #[dr(optional, validate = validators::reference_name)]
+    pub password: Attr<String>,
+    /// The repository's password: written to the cluster and to no state. The provider can't read the repository then.
+    #[dr(optional, write_only)]
+    pub password_wo: Attr<String>,
+    /// Any number; another one writes `password_wo` again.
+    #[dr(optional)]
+    pub password_wo_version: Attr<i64>,
+    /// A Secret that something else makes. It is waited for and never written.
+    #[dr(optional)]
+    pub existing_secret: Attr<ExistingSecret>,
+    /// Whether fields are taken that another program owns.
+    #[dr(default = false)]
+    pub force_conflicts: Attr<bool>,
+}
+
+/// A Secret in the namespace.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct ExistingSecret {
+    /// Its name. It holds `password`, `access_key_id`, `secret_access_key`, and `ca.pem` when the connection has certificates
+    /// of its own.
+    #[dr(required, validate = validators::name)]
+    pub name: Attr<String>,
+}
+
+impl K8upTarget {
+    fn is_known(&self) -> bool {
+        let written = K8upTarget { password_wo: Attr::Null, ..self.clone() };
+        written.to_object().is_wholly_known()
+    }
+
+    fn forms(&self) -> Forms<'_> {
+        Forms {
+            engine: ENGINE,
+            password: &self.password,
+            password_wo: &self.password_wo,
+            password_wo_version: &self.password_wo_version,
+            existing_secret: self.existing_secret.as_ref().map(|_| ()),
+        }
+    }
+}
+
+impl TargetBlock for K8upTarget {
+    fn engine(&self) -> &'static str {
+        ENGINE
+    }
+
+    fn secret(&self) -> Attr<String> {
+        self.password.clone()
+    }
+
+    fn kind(&self) -> TargetKind<'_> {
+        TargetKind::Registered(self)
+    }
+}
+
+/// The Secret with which k8up opens a repository, without a body while its password is not to be written.
+pub fn secret(name: &str, password: Option<&Secret>, keys: &Keys, ca_pem: Option<&str>) -> Wanted {
+    let mut data = Map::new();
+    let mut put = |key: &str, value: &str| data.insert(key.to_owned(), STANDARD.encode(value).into());
+    put(PASSWORD_KEY, password.map(Secret::expose).unwrap_or_default());
+    put(ACCESS_KEY_ID_KEY, &keys.id);
+    put(SECRET_ACCESS_KEY_KEY, keys.secret.expose());
+    if let Some(ca_pem) = ca_pem {
+        put(CA_KEY, ca_pem);
+    }
+    // A value that is in no state can't be written again without being given again.
+    let body = password.map(|_| json!({ "type": "Opaque", "data": data }));
+    Wanted { kind: Kind::SECRET, name: name.to_owned(), body, lasting: false }
+}
+
+/// k8up takes an id and a key, and nothing beside.
+pub fn without_token(keys: &Keys, path: Path) -> Result<()> {
+    match keys.token {
+        None => Ok(()),
+        Some(_) => Err(Diagnostics::error_at(
+            path,
+            "k8up takes no session token",
+            "These keys end after a while and need a token, which k8up can't be told: use keys that last.",
+        )),
+    }
+}
+
+#[async_trait]
+impl RegisteredBlock for K8upTarget {
+    fn connection(&self) -> Attr<String> {
+        self.cluster.clone()
+    }
+
+    /// The namespace, with the Secret's name where it is not made of the target's.
+    fn scope(&self) -> Attr<String> {
+        scope_of(&self.namespace, &self.existing_secret.clone().and_then(|secret| secret.name))
+    }
+
+    fn check(&self, store: &Attr<Place>, credentials: &Attr<String>) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        if matches!(store, Attr::Known(Place::Local { .. })) {
+            found.extend(backend::no_folders(Path::attribute("store").then("local")));
+        } else {
+            found.extend(self.forms().check_credentials(credentials));
+        }
+        found.extend(self.forms().check());
+        found
+    }
+
+    fn server(&self, shared: &Shared) -> Result<TargetServer> {
+        server_of(shared, &self.cluster, &Path::attribute(ENGINE).then("cluster"))
+    }
+
+    fn open(
+        &self,
+        shared: &Shared,
+        target: &TargetArguments<'_>,
+        write_only: Option<&dyn RegisteredBlock>,
+    ) -> Result<Option<Box<dyn Declared>>> {
+        let (Some(cluster), Some(namespace)) = (self.cluster.text(), self.namespace.text()) else { return Ok(None) };
+        let cluster = shared.cluster(cluster, &Path::attribute(ENGINE).then("cluster"))?;
+        let reached = shared.reach(target.place, &Path::attribute("store").then("s3"))?;
+        let (Some(cluster), Some(Reached::S3 { connection, .. }), true) = (cluster, reached, self.is_known()) else {
+            return Ok(None);
+        };
+        store_keys::carried(&connection, ENGINE)?;
+        let Some(password) = self.forms().password(shared, write_only)? else { return Ok(None) };
+        let ca_pem = connection.ca_pem.as_deref();
+        let wanted = match self.existing_secret.known() {
+            Some(secret) => foreign(secret.name.text().unwrap_or_default()),
+            None => {
+                let Some(Some(keys)) = store_keys::of(shared, &connection, target.credentials)? else {
+                    return Ok(None);
+                };
+                without_token(&keys, Path::attribute("store").then("credentials"))?;
+                secret(&own_secret(target.name), password.as_ref(), &keys, ca_pem)
+            }
+        };
+        let mut keys = vec![PASSWORD_KEY, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY];
+        keys.extend(ca_pem.is_some().then_some(CA_KEY));
+        let external = self.existing_secret.is_known();
+        let settle = Box::new(Complete { secret: wanted.name.clone(), keys, location: None, external });
+        let (namespace, waiting) = (namespace.to_owned(), shared.waiting.clone());
+        let mut objects = Objects::new(cluster, namespace, vec![wanted], INSTALLED_BY, waiting, settle);
+        objects.force = self.force_conflicts == Attr::Known(true);
+        objects.external = external;
+        Ok(Some(Box::new(objects)))
+    }
+
+    fn write_only(&self, name: &str) -> Attr<String> {
+        if name == "password_wo" { self.password_wo.clone() } else { Attr::Null }
+    }
+
+    fn write_only_version(&self) -> Attr<i64> {
+        self.password_wo_version.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_without_its_password_is_never_written() {
+        let keys = Keys::parse(&Secret::new("id:key")).unwrap();
+        let wanted = secret("dr-main", Some(&Secret::new("p")), &keys, None);
+        assert_eq!(
+            wanted.body.unwrap()["data"],
+            json!({ "password": "cA==", "access_key_id": "aWQ=", "secret_access_key": "a2V5" })
+        );
+        assert_eq!(secret("dr-main", None, &keys, Some("pem")).body, None);
+    }
+}

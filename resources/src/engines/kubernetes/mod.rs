@@ -1,0 +1,13 @@
+//! What engines in a Kubernetes cluster have in common.
+
+pub mod alerts;
+pub mod drill;
+pub mod objects;
+pub mod quiesce;
+pub mod render;
+pub mod repository_secret;
+pub mod runs;
+pub mod safety;
+pub mod spec;
+pub mod store_keys;
+pub mod watch;

@@ -1,0 +1,46 @@
+//! Taking an application down on Kubernetes around a restore, and bringing it back exactly as it was.
+
+mod ask;
+mod claim;
+mod entry;
+mod kinds;
+mod model;
+mod order;
+mod parents;
+mod pause;
+mod pods;
+mod schedule;
+mod step;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+pub use claim::{Claim, recreate_pvc};
+pub use entry::EntryError;
+pub use kinds::Verb;
+pub use model::{Quiesce, QuiesceModel};
+pub use pause::KubernetesPause;
+pub use pods::{pods_in_the_way, pods_using};
+pub use schedule::OwnSchedule;
+
+use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::run::EngineError;
+
+/// The object, if it is there; a kind that is not installed has none.
+async fn read(
+    cluster: &Cluster,
+    kind: &Kind,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<DynamicObject>, EngineError> {
+    match cluster.get(kind, namespace, name).await {
+        Ok(found) => Ok(found),
+        Err(ClusterError::MissingKind { .. }) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Quiescing writes nothing to the target.
+fn failed(error: ClusterError) -> EngineError {
+    EngineError::nothing_written(error.to_string()).because(error)
+}

@@ -1,0 +1,218 @@
+//! An API server in memory: enough of one to read, list, merge, create and delete, with controllers that tests bring.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde_json::{Map, Value, json};
+
+use crate::connections::kubernetes::{Cluster, Kind, Unreachable};
+
+/// Objects by their address.
+pub type Objects = BTreeMap<String, Value>;
+type Controller = Box<dyn FnMut(&mut Objects) + Send>;
+
+#[derive(Clone)]
+pub struct Api(Arc<Mutex<Inner>>);
+
+struct Inner {
+    objects: Objects,
+    /// Collections that are not served, by their plural name.
+    absent: Vec<String>,
+    controllers: Vec<Controller>,
+    requests: Vec<String>,
+    /// A field that the schema does not know and drops.
+    dropped: Option<&'static str>,
+}
+
+/// The address of an object.
+pub fn address(kind: &Kind, namespace: &str, name: &str) -> String {
+    let root = if kind.group.is_empty() { "/api" } else { "/apis" };
+    format!("{root}/{}/namespaces/{namespace}/{}/{name}", kind.api_version(), kind.plural)
+}
+
+impl Api {
+    pub fn new() -> Self {
+        let (objects, absent) = (Objects::new(), Vec::new());
+        let inner = Inner { objects, absent, controllers: Vec::new(), requests: Vec::new(), dropped: None };
+        Api(Arc::new(Mutex::new(inner)))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn put(&self, kind: &Kind, namespace: &str, name: &str, mut object: Value) {
+        object["apiVersion"] = kind.api_version().into();
+        object["kind"] = kind.kind.as_ref().into();
+        object["metadata"]["name"] = name.into();
+        object["metadata"]["namespace"] = namespace.into();
+        if object["metadata"]["uid"].is_null() {
+            object["metadata"]["uid"] = format!("uid-{name}").into();
+        }
+        self.inner().objects.insert(address(kind, namespace, name), object);
+    }
+
+    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Value {
+        self.inner().objects.get(&address(kind, namespace, name)).cloned().unwrap_or_default()
+    }
+
+    pub fn remove(&self, kind: &Kind, namespace: &str, name: &str) {
+        self.inner().objects.remove(&address(kind, namespace, name));
+    }
+
+    /// Runs before each request.
+    pub fn controller(&self, controller: impl FnMut(&mut Objects) + Send + 'static) {
+        self.inner().controllers.push(Box::new(controller));
+    }
+
+    /// Has a collection not be served.
+    pub fn without(&self, kind: &Kind) {
+        self.inner().absent.push(kind.plural.to_string());
+    }
+
+    /// Has the schema drop a field of `spec.syncPolicy.automated`.
+    pub fn drops(&self, field: &'static str) {
+        self.inner().dropped = Some(field);
+    }
+
+    /// What was asked: method and address.
+    pub fn requests(&self) -> Vec<String> {
+        self.inner().requests.clone()
+    }
+
+    pub fn cluster(&self) -> Cluster {
+        let api = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let api = api.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
+                let query = parts.uri.query().unwrap_or_default().to_owned();
+                let (status, answer) = api.inner().answer(&parts.method, parts.uri.path(), &query, body);
+                Ok::<_, std::convert::Infallible>(Response::builder().status(status).body(Body::from(answer)).unwrap())
+            }
+        });
+        Cluster::with_client("prod", kube::Client::new(service, "default"), Unreachable::Fail)
+    }
+}
+
+impl Inner {
+    fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Vec<u8>) {
+        let mut controllers = std::mem::take(&mut self.controllers);
+        controllers.iter_mut().for_each(|controller| controller(&mut self.objects));
+        self.controllers = controllers;
+        self.requests.push(format!("{method} {path}"));
+        let parts: Vec<&str> = path.split('/').collect();
+        let place = parts.iter().position(|part| *part == "namespaces").unwrap();
+        let (plural, name) = (parts[place + 2], parts.get(place + 3).copied());
+        if self.absent.iter().any(|absent| absent == plural) {
+            return (404, b"404 page not found\n".to_vec());
+        }
+        let answer = match (method.as_str(), name) {
+            ("GET", None) => Ok(self.list(path, query)),
+            ("POST", None) => self.create(path, body),
+            ("GET", Some(_)) => self.objects.get(path).cloned().ok_or(404),
+            ("PATCH", Some(_)) => self.merge(path, &body),
+            ("DELETE", Some(_)) => self.delete(path, &body),
+            _ => Err(405),
+        };
+        match answer {
+            Ok(value) => (200, value.to_string().into_bytes()),
+            Err(status) => (status, refusal(status, name.unwrap_or("any"), plural)),
+        }
+    }
+
+    fn list(&self, path: &str, query: &str) -> Value {
+        let selector = query.split('&').find_map(|pair| pair.strip_prefix("labelSelector="));
+        let selector = selector.unwrap_or_default().replace("%3D", "=").replace("%2C", ",");
+        let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|term| term.split_once('=')).collect();
+        let fits = |object: &Value| wanted.iter().all(|(name, value)| object["metadata"]["labels"][*name] == **value);
+        let items = self.objects.iter().filter(|(address, _)| address.starts_with(&format!("{path}/")));
+        let items: Vec<Value> = items.map(|(_, object)| object.clone()).filter(fits).collect();
+        json!({ "metadata": {}, "items": items })
+    }
+
+    fn create(&mut self, path: &str, mut body: Value) -> Result<Value, u16> {
+        let address = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
+        if self.objects.contains_key(&address) {
+            return Err(409);
+        }
+        body["metadata"]["uid"] = format!("uid-made-{}", self.requests.len()).into();
+        own(&mut body.clone(), &mut body, "terraform-provider-dr");
+        self.objects.insert(address, body.clone());
+        Ok(body)
+    }
+
+    fn merge(&mut self, path: &str, patch: &Value) -> Result<Value, u16> {
+        let object = self.objects.get_mut(path).ok_or(404_u16)?;
+        let before = object["spec"].clone();
+        merge(object, patch);
+        own(&mut patch.clone(), object, "terraform-provider-dr");
+        if let Some(field) = self.dropped
+            && let Some(automated) = object["spec"]["syncPolicy"]["automated"].as_object_mut()
+        {
+            automated.remove(field);
+        }
+        if object["spec"] != before {
+            object["metadata"]["generation"] = json!(object["metadata"]["generation"].as_i64().unwrap_or(1) + 1);
+        }
+        Ok(object.clone())
+    }
+
+    fn delete(&mut self, path: &str, options: &Value) -> Result<Value, u16> {
+        let object = self.objects.get_mut(path).ok_or(404_u16)?;
+        let uid = &options["preconditions"]["uid"];
+        if !uid.is_null() && object["metadata"]["uid"] != *uid {
+            return Err(409);
+        }
+        if object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty()) {
+            object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        } else {
+            self.objects.remove(path);
+        }
+        Ok(json!({ "kind": "Status", "status": "Success" }))
+    }
+}
+
+/// A merge patch, as RFC 7386 has it.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let fields = target.as_object_mut().unwrap();
+    for (key, value) in patch {
+        if value.is_null() {
+            fields.remove(key);
+        } else {
+            merge(fields.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// Notes who set the fields of a patch, and takes them from the others.
+pub fn own(patch: &mut Value, object: &mut Value, manager: &str) {
+    let set = fields(patch);
+    let entry = json!({ "manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": set });
+    object["metadata"]["managedFields"] = json!([entry]);
+}
+
+fn fields(patch: &Value) -> Value {
+    let Value::Object(patch) = patch else { return json!({}) };
+    Value::Object(patch.iter().map(|(key, value)| (format!("f:{key}"), fields(value))).collect())
+}
+
+fn refusal(status: u16, name: &str, plural: &str) -> Vec<u8> {
+    let reason = if status == 409 { "AlreadyExists" } else { "NotFound" };
+    let details = json!({ "name": name, "kind": plural });
+    let body = json!({ "kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": "no",
+        "details": details });
+    body.to_string().into_bytes()
+}

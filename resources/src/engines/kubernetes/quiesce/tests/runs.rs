@@ -1,0 +1,135 @@
+//! Whole runs: the toy's data, a real pause, processes that end at any moment.
+
+use super::super::kinds::APPLICATION;
+use super::*;
+use crate::engines::table::QuiesceOrder;
+use crate::engines::toy::{Server, Toy};
+use crate::ledger::{LedgerStore, PathLedger, Triggers};
+use crate::run::{
+    Cancel, OnFailure, OnMissing, Outcome, PointChoice, RestoreJob, RestoreParts, RestoreResult, RunError, When,
+    restore,
+};
+
+struct World {
+    _folder: tempfile::TempDir,
+    server: Server,
+    ledger: PathLedger,
+    api: Api,
+}
+
+impl World {
+    /// A volume that is lost and one point of it; a Deployment of three under an Application that heals itself.
+    fn lost() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::create(folder.path());
+        server.write_file("a", "one");
+        server.store("backup", "first", server.files());
+        server.lose_volume();
+        let ledger = PathLedger::new(&server.volume()).unwrap();
+        let api = Api::new();
+        workload(&api, &Kind::DEPLOYMENT, "web");
+        let automated = json!({ "prune": true, "selfHeal": true });
+        api.put(&APPLICATION, "argocd", "web", json!({ "spec": { "syncPolicy": { "automated": automated } } }));
+        World { _folder: folder, server, ledger, api }
+    }
+
+    fn pause(&self) -> KubernetesPause {
+        pause(&self.api, &["argocd/application/web"], &["deployment/web"])
+    }
+
+    async fn restore(&self, pause: &KubernetesPause, cancel: Cancel) -> Result<RestoreResult, RunError> {
+        let job = RestoreJob {
+            name: "docs".into(),
+            engine: "toy".into(),
+            server_uid: Some(self.server.uid()),
+            target: "volume".into(),
+            triggers: Triggers::new(),
+            series: "docs".into(),
+            when: When::TargetMissingOrEmpty,
+            on_missing: OnMissing::Fail,
+            on_failure: OnFailure::StayQuiesced,
+            recovery_point: PointChoice::Newest,
+            approved: None,
+            safety_backup: true,
+            perform: true,
+            rto: None,
+        };
+        let engine = Toy(self.server.clone());
+        let parts = RestoreParts {
+            ledger: &self.ledger,
+            storage: None,
+            engine: &engine,
+            pause: Some(pause),
+            safety: None,
+            order: QuiesceOrder::QuiesceFirst,
+            cancel,
+        };
+        restore(&job, &parts).await
+    }
+
+    fn replicas(&self) -> Value {
+        self.api.get(&Kind::DEPLOYMENT, NAMESPACE, "web")["spec"]["replicas"].clone()
+    }
+
+    fn automated(&self) -> Value {
+        self.api.get(&APPLICATION, "argocd", "web")["spec"]["syncPolicy"]["automated"].clone()
+    }
+
+    fn is_as_before(&self) -> bool {
+        self.replicas() == 3 && self.automated() == json!({ "prune": true, "selfHeal": true })
+    }
+}
+
+#[tokio::test]
+async fn a_restore_takes_the_application_down_and_brings_it_back() {
+    let world = World::lost();
+    let result = world.restore(&world.pause(), Cancel::never()).await.unwrap();
+    assert_eq!((result.outcome, result.warnings.as_slice()), (Outcome::Restored, &[][..]));
+    assert!(world.is_as_before());
+    let records = world.ledger.list().await.unwrap();
+    assert!(records.iter().all(|record| !record.owes_undo()));
+}
+
+#[tokio::test]
+async fn a_process_that_ends_anywhere_is_taken_over_and_everything_comes_back() {
+    let mut ended_early = 0;
+    for millis in (0..240).step_by(12) {
+        let world = World::lost();
+        let running = world.pause();
+        let run = world.restore(&running, Cancel::never());
+        // The future is dropped where it stands, as a kill ends a process.
+        ended_early += i32::from(tokio::time::timeout(Duration::from_millis(millis), run).await.is_err());
+        let result = world.restore(&world.pause(), Cancel::never()).await.unwrap();
+        assert_eq!(result.outcome, Outcome::Restored, "after {millis} ms");
+        assert!(world.is_as_before(), "after {millis} ms: {} {}", world.replicas(), world.automated());
+        assert_eq!(world.server.effective_restores(), 1);
+    }
+    assert!(ended_early > 5, "only {ended_early} runs were cut off");
+}
+
+#[tokio::test]
+async fn an_application_that_comes_back_before_the_first_write_stops_the_restore_and_is_left_as_it_was() {
+    let world = World::lost();
+    let address = api::address(&APPLICATION, "argocd", "web");
+    api_heals(&world.api, address);
+    let error = world.restore(&world.pause(), Cancel::never()).await.unwrap_err();
+    assert!(matches!(error, RunError::BeforeWriting { .. }), "{error}");
+    assert!(error.to_string().contains("argocd-controller put spec.syncPolicy.automated back"), "{error}");
+    assert!(world.server.incarnation().is_none(), "nothing was written");
+    assert!(world.is_as_before());
+}
+
+/// Puts the automation back once the Deployment is down.
+fn api_heals(api: &Api, address: String) {
+    let deployment = api::address(&Kind::DEPLOYMENT, NAMESPACE, "web");
+    let mut healed = false;
+    api.controller(move |objects| {
+        if !healed && objects[&deployment]["spec"]["replicas"] == 0 {
+            healed = true;
+            let automated = json!({ "spec": { "syncPolicy": { "automated": { "prune": true, "selfHeal": true } } } });
+            let application = objects.get_mut(&address).unwrap();
+            application["spec"] = automated["spec"].clone();
+            api::own(&mut automated.clone(), application, "argocd-controller");
+        }
+    });
+}

@@ -1,0 +1,271 @@
+//! The Secret that tells an engine's pods where a restic repository is and what opens it: written by us, with a password by
+//! name or one that is in no state, or somebody else's.
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dr_framework::{Attr, Diagnostics, Path, Result};
+use serde_json::Value;
+
+use super::objects::{Settle, Wanted};
+use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
+use crate::engines::concepts::{Blame, Failure, RegisteredBlock};
+use crate::reference::Reference;
+use crate::secret::Secret;
+use crate::shared::Shared;
+
+/// The namespace of a scope, which is `namespace`, or `namespace/secret` where the Secret has a name of its own.
+pub fn namespace_of(scope: &Attr<String>) -> Attr<String> {
+    scope.clone().map(|scope| scope.split('/').next().unwrap_or_default().to_owned())
+}
+
+/// The scope of a target in a namespace.
+pub fn scope_of(namespace: &Attr<String>, existing_secret: &Attr<String>) -> Attr<String> {
+    match existing_secret {
+        Attr::Null => namespace.clone(),
+        Attr::Unknown => Attr::Unknown,
+        Attr::Known(secret) => namespace.clone().map(|namespace| format!("{namespace}/{secret}")),
+    }
+}
+
+/// The name of the Secret that the provider writes for a target.
+pub fn own_secret(target: &str) -> String {
+    format!("dr-{target}")
+}
+
+/// The name of the Secret that a reference to a target means.
+pub fn secret_of(target: &Reference) -> Option<String> {
+    match target.scope.text()?.split_once('/') {
+        Some((_, secret)) => Some(secret.to_owned()),
+        None => Some(own_secret(target.name.text()?)),
+    }
+}
+
+/// The ways in which a block can give the password of a repository.
+pub struct Forms<'a> {
+    /// The name of the block.
+    pub engine: &'static str,
+    /// Its name under `secrets`.
+    pub password: &'a Attr<String>,
+    /// Its value, which is in no state.
+    pub password_wo: &'a Attr<String>,
+    /// Whose change writes it again.
+    pub password_wo_version: &'a Attr<i64>,
+    /// Whether the Secret is somebody else's.
+    pub existing_secret: Attr<()>,
+}
+
+impl Forms<'_> {
+    fn path(&self, argument: &str) -> Path {
+        Path::attribute(self.engine).then(argument)
+    }
+
+    fn has_none(&self) -> bool {
+        self.password.is_null()
+            && self.password_wo.is_null()
+            && self.password_wo_version.is_null()
+            && self.existing_secret.is_null()
+    }
+
+    /// What is wrong with the ways in which the password is given. What is not known yet is neither set nor absent.
+    pub fn check(&self) -> Diagnostics {
+        let written = self.password_wo.is_known() || self.password_wo_version.is_known();
+        let refuse = |argument: &str, summary: &str, detail: &str| {
+            Diagnostics::error_at(self.path(argument), summary, detail.to_owned())
+        };
+        if self.password_wo.is_known() && self.password_wo_version.is_null() {
+            return refuse(
+                "password_wo_version",
+                "A write-only value without a version",
+                "Set `password_wo_version = 1`: another number writes `password_wo` again.",
+            );
+        }
+        match (self.password.is_known(), written, self.existing_secret.is_known()) {
+            (false, false, false) if self.has_none() => refuse(
+                "password",
+                "A repository without a password",
+                "Set one of `password`, `password_wo` and `existing_secret`.",
+            ),
+            (true, true, _) => refuse("password_wo", "Two passwords", "Set one of `password` and `password_wo`."),
+            (_, true, true) => refuse(
+                "password_wo",
+                "Two forms of a password",
+                "What is in `existing_secret` is never written: leave `password_wo` out.",
+            ),
+            _ => Diagnostics::default(),
+        }
+    }
+
+    /// What is wrong with the key of the bucket.
+    pub fn check_credentials(&self, credentials: &Attr<String>) -> Diagnostics {
+        let path = Path::attribute("store").then("credentials");
+        match (&self.existing_secret, credentials) {
+            (Attr::Null, Attr::Null) => Diagnostics::error_at(
+                path,
+                "A store without a key",
+                "The engine's pods need the key of the bucket: set `credentials` to the name of a secret of the form \
+                 `<access key id>:<secret access key>`, or to \"connection\" for the connection's own key.",
+            ),
+            (Attr::Known(()), Attr::Known(_)) => Diagnostics::error_at(
+                path,
+                "Two forms of credentials",
+                format!("`{}.existing_secret` holds the key of the bucket: leave `credentials` out.", self.engine),
+            ),
+            _ => Diagnostics::default(),
+        }
+    }
+
+    /// The password that is to be written, where there is one now: the outer `None` is not known yet.
+    pub fn password(
+        &self,
+        shared: &Shared,
+        write_only: Option<&dyn RegisteredBlock>,
+    ) -> Result<Option<Option<Secret>>> {
+        match self.password.text() {
+            Some(name) => Ok(shared.secret(name, &self.path("password"))?.map(Some)),
+            None => {
+                let written = write_only.and_then(|block| block.write_only("password_wo").into_known());
+                Ok(Some(written.map(Secret::new)))
+            }
+        }
+    }
+}
+
+/// Somebody else's Secret, as it is waited for.
+pub fn foreign(name: &str) -> Wanted {
+    Wanted { kind: Kind::SECRET, name: name.to_owned(), body: None, lasting: false }
+}
+
+/// Reads whether a Secret that somebody else makes holds what the engine's pods need.
+pub struct Complete {
+    /// Its name.
+    pub secret: String,
+    /// The keys that it has to have.
+    pub keys: Vec<&'static str>,
+    /// A key whose value says where the repository is, and where it has to be.
+    pub location: Option<(&'static str, String)>,
+    /// Whether it is somebody else's: what we write ourselves is complete.
+    pub external: bool,
+}
+
+impl Complete {
+    /// What is missing or leads elsewhere, without the values.
+    fn lacks(&self, data: &Value) -> Option<String> {
+        let missing: Vec<_> = self.keys.iter().copied().filter(|key| !data[*key].is_string()).collect();
+        if !missing.is_empty() {
+            return Some(format!("it has no {}", missing.join(" and no ")));
+        }
+        let (key, place) = self.location.as_ref()?;
+        let text = data[*key].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let same = text.is_some_and(|text| String::from_utf8_lossy(&text).trim_end_matches('/') == place);
+        (!same).then(|| format!("its {key} is another one than {place}, which `store` means"))
+    }
+}
+
+#[async_trait]
+impl Settle for Complete {
+    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+        let found = if self.external { cluster.get(&Kind::SECRET, namespace, &self.secret).await? } else { None };
+        let lacks = found.as_ref().and_then(|found| self.lacks(&found.data["data"]));
+        let called = Kind::SECRET.called(namespace, &self.secret);
+        match lacks {
+            Some(what) => Err(Failure::new(format!("{called} is no repository of this target: {what}"), Blame::Store)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn unavailable(&self, main: &DynamicObject) -> Option<String> {
+        self.external.then(|| self.lacks(&main.data["data"])).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn encoded(text: &str) -> Value {
+        STANDARD.encode(text).into()
+    }
+
+    fn summary(forms: &Forms<'_>) -> Option<String> {
+        forms.check().0.first().map(|error| error.summary.clone())
+    }
+
+    #[test]
+    fn a_password_is_given_in_one_form_and_what_is_not_known_is_no_error() {
+        let (none, named) = (Attr::<String>::Null, Attr::Known("repo".to_owned()));
+        let (no_version, version, open) = (Attr::Null, Attr::Known(1), Attr::Unknown);
+        let forms = Forms {
+            engine: "k8up",
+            password: &none,
+            password_wo: &none,
+            password_wo_version: &no_version,
+            existing_secret: Attr::Null,
+        };
+        assert_eq!(summary(&forms).as_deref(), Some("A repository without a password"));
+        let with_name = Forms { password: &named, existing_secret: Attr::Null, ..forms };
+        assert_eq!(summary(&with_name), None);
+        let beside = Forms { existing_secret: Attr::Known(()), ..with_name };
+        assert_eq!(summary(&beside), None, "the name lets the provider read the repository");
+        let two =
+            Forms { password_wo: &named, password_wo_version: &version, existing_secret: Attr::Null, ..with_name };
+        assert_eq!(summary(&two).as_deref(), Some("Two passwords"));
+        let never = Forms { password: &none, existing_secret: Attr::Known(()), ..two };
+        assert_eq!(summary(&never).as_deref(), Some("Two forms of a password"));
+        let lonely = Forms { password_wo_version: &no_version, existing_secret: Attr::Null, ..never };
+        assert_eq!(summary(&lonely).as_deref(), Some("A write-only value without a version"));
+        let unknown = Forms { password_wo: &none, existing_secret: Attr::Unknown, ..lonely };
+        assert_eq!(summary(&unknown), None);
+        let unknown = Forms { password: &open, existing_secret: Attr::Null, ..unknown };
+        assert_eq!(summary(&unknown), None);
+    }
+
+    #[test]
+    fn the_key_of_a_bucket_is_in_the_secret_or_by_name() {
+        let (none, no_version) = (Attr::Null, Attr::Null);
+        let given = |existing_secret: Attr<()>, credentials: Attr<String>| {
+            let (password, password_wo, password_wo_version) = (&none, &none, &no_version);
+            let forms = Forms { engine: "k8up", password, password_wo, password_wo_version, existing_secret };
+            forms.check_credentials(&credentials).0.first().map(|error| error.summary.clone())
+        };
+        assert_eq!(given(Attr::Null, Attr::Null).as_deref(), Some("A store without a key"));
+        assert_eq!(given(Attr::Known(()), "keys".into()).as_deref(), Some("Two forms of credentials"));
+        assert_eq!(given(Attr::Known(()), Attr::Null), None);
+        assert_eq!(given(Attr::Null, "keys".into()), None);
+        assert_eq!(given(Attr::Unknown, Attr::Null), None);
+        assert_eq!(given(Attr::Null, Attr::Unknown), None);
+        assert_eq!(given(Attr::Known(()), Attr::Unknown), None);
+    }
+
+    #[test]
+    fn a_scope_names_the_secret_where_the_target_does_not() {
+        let namespace = Attr::Known("wiki".to_owned());
+        assert_eq!(scope_of(&namespace, &Attr::Null), namespace);
+        assert_eq!(scope_of(&namespace, &Attr::Unknown), Attr::Unknown);
+        let scope = scope_of(&namespace, &"theirs".into());
+        assert_eq!((scope.text(), namespace_of(&scope).text()), (Some("wiki/theirs"), Some("wiki")));
+        let reference = Reference { name: "main".into(), scope, ..Reference::default() };
+        assert_eq!(secret_of(&reference).as_deref(), Some("theirs"));
+        let reference = Reference { name: "main".into(), scope: namespace, ..Reference::default() };
+        assert_eq!(secret_of(&reference).as_deref(), Some("dr-main"));
+    }
+
+    #[test]
+    fn somebody_elses_secret_has_to_lead_where_the_store_does() {
+        let complete = Complete {
+            secret: "x".into(),
+            keys: vec!["LOCATION", "PASSWORD", "ca.pem"],
+            location: Some(("LOCATION", "s3:http://s/docs".into())),
+            external: true,
+        };
+        let mut data = json!({ "LOCATION": encoded("s3:http://s/docs/"), "PASSWORD": encoded("p") });
+        assert_eq!(complete.lacks(&data).as_deref(), Some("it has no ca.pem"));
+        data["ca.pem"] = encoded("pem");
+        assert_eq!(complete.lacks(&data), None);
+        data["LOCATION"] = encoded("s3:http://u:canary@s/other");
+        let lacks = complete.lacks(&data).unwrap();
+        assert!(lacks.contains("another one") && !lacks.contains("canary"), "{lacks}");
+    }
+}

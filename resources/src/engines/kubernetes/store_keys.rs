@@ -1,0 +1,120 @@
+//! What an engine in a cluster opens a bucket with, and what it can't be told about the connection to it.
+
+use dr_framework::{Attr, Diagnostics, Path, Result};
+
+use crate::connections::s3::S3Connection;
+use crate::secret::Secret;
+use crate::shared::Shared;
+
+/// An access key.
+pub struct Keys {
+    /// Its id.
+    pub id: String,
+    /// The key itself.
+    pub secret: Secret,
+    /// Belongs to keys that end after a while.
+    pub token: Option<Secret>,
+}
+
+impl Keys {
+    /// Out of `<access key id>:<secret access key>`.
+    pub fn parse(secret: &Secret) -> Option<Self> {
+        let (id, secret) = secret.expose().trim().split_once(':')?;
+        let fine = |part: &str| !part.is_empty() && !part.contains(char::is_whitespace);
+        (fine(id) && fine(secret)).then(|| Keys { id: id.to_owned(), secret: Secret::new(secret), token: None })
+    }
+
+    fn of_connection(connection: &S3Connection) -> Option<Self> {
+        Some(Keys {
+            id: connection.access_key_id.clone()?,
+            secret: connection.secret_access_key.clone()?,
+            token: connection.session_token.clone(),
+        })
+    }
+
+    /// As an AWS credentials file.
+    pub fn file(&self) -> Secret {
+        let (id, secret) = (&self.id, self.secret.expose());
+        let token = self.token.as_ref().map(|token| format!("aws_session_token={}\n", token.expose()));
+        Secret::new(format!(
+            "[default]\naws_access_key_id={id}\naws_secret_access_key={secret}\n{}",
+            token.unwrap_or_default()
+        ))
+    }
+}
+
+/// The keys that `store.credentials` means: a secret by name, or `connection`. The outer `None`: not known yet; the inner:
+/// none are set.
+pub fn of(shared: &Shared, connection: &S3Connection, credentials: &Attr<String>) -> Result<Option<Option<Keys>>> {
+    of_at(shared, connection, credentials, Path::attribute("store").then("credentials"))
+}
+
+/// The same where another argument says it.
+pub fn of_at(
+    shared: &Shared,
+    connection: &S3Connection,
+    credentials: &Attr<String>,
+    path: Path,
+) -> Result<Option<Option<Keys>>> {
+    match credentials {
+        Attr::Unknown => Ok(None),
+        Attr::Null => Ok(Some(None)),
+        Attr::Known(word) if word == "connection" => match Keys::of_connection(connection) {
+            Some(keys) => Ok(Some(Some(keys))),
+            None => {
+                Err(Diagnostics::error_at(path, "A connection without a key", "The connection holds no access key."))
+            }
+        },
+        Attr::Known(name) => {
+            let Some(secret) = shared.secret(name, &path)? else { return Ok(None) };
+            let keys = Keys::parse(&secret).ok_or_else(|| unusable(path))?;
+            shared.redactor.learn(keys.secret.expose());
+            Ok(Some(Some(keys)))
+        }
+    }
+}
+
+/// A secret that is no access key.
+pub fn unusable(path: Path) -> Diagnostics {
+    Diagnostics::error_at(
+        path,
+        "Unusable credentials",
+        "The secret has to be `<access key id>:<secret access key>`, with the colon between the two.",
+    )
+}
+
+/// What engines in a cluster can't be told about a connection is refused rather than left out.
+pub fn carried(connection: &S3Connection, engine: &str) -> Result<()> {
+    carried_at(connection, engine, Path::attribute("store").then("s3"))
+}
+
+/// The same where another argument names the connection.
+pub fn carried_at(connection: &S3Connection, engine: &str, path: Path) -> Result<()> {
+    let refuse = |what: &str| {
+        Err(Diagnostics::error_at(
+            path.clone(),
+            "The engine can't use this connection",
+            format!("The connection sets `{what}`, which {engine} can't be told: use `ca_pem`."),
+        ))
+    };
+    match connection {
+        S3Connection { fingerprint: Some(_), .. } => refuse("fingerprint"),
+        S3Connection { insecure: true, .. } => refuse("insecure"),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_an_id_and_a_secret() {
+        let keys = Keys::parse(&Secret::new("GK31:wJal/rXUt=\n")).unwrap();
+        assert_eq!((keys.id.as_str(), keys.secret.expose()), ("GK31", "wJal/rXUt="));
+        assert!(keys.file().expose().contains("aws_secret_access_key=wJal/rXUt=\n"));
+        for wrong in ["", "GK31", ":x", "x:", "a b:c"] {
+            assert!(Keys::parse(&Secret::new(wrong)).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Backs paths up into a repository: the engine's side of the backup state machine.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::folder;
+use super::points::{Point, Series};
+use super::restore::{as_run_point, pinned};
+use super::site::{Site, failure, unexpected};
+use super::source::BackupOptions;
+use super::verify::Depth;
+use super::worker::{Job, Outcome};
+use crate::ledger::PinnedPoint;
+use crate::run::{
+    self, Backup, BackupStored, EngineError, FirstUse, Held, History, Journal, Listing, Points, Probe, ReadBack,
+};
+
+/// Paths to back up.
+pub struct PathBackup {
+    /// The repository.
+    pub site: Site,
+    /// What and how.
+    pub options: BackupOptions,
+}
+
+impl PathBackup {
+    /// The points of a path. Without a host of its own, a rebuilt machine with another name continues the history of its
+    /// paths.
+    fn history(&self, all: &[Point], path: &std::path::Path) -> Vec<run::Point> {
+        let series = Series { path: path.display().to_string(), host: self.options.host.clone(), tags: Vec::new() };
+        all.iter().filter(|found| series.holds(found)).filter_map(as_run_point).collect()
+    }
+}
+
+#[async_trait]
+impl Points for PathBackup {
+    async fn list(&self) -> Result<Listing, EngineError> {
+        let all = self.site.points().await.map_err(|error| failure(&error))?;
+        let points = self.options.paths.iter().flat_map(|path| self.history(&all, path)).collect();
+        let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
+        Ok(Listing { points, first_use, near_misses: Vec::new() })
+    }
+
+    async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backup for PathBackup {
+    /// The first of the paths stands for all; each is looked at by [`Backup::histories`].
+    async fn probe(&self) -> Result<Probe, EngineError> {
+        let first = self.options.paths.first().map(|path| folder::probe(path, None, false));
+        first.ok_or_else(|| EngineError::nothing_written("there are no paths to back up"))
+    }
+
+    async fn histories(&self) -> Result<Vec<History>, EngineError> {
+        let all = self.site.points().await.map_err(|error| failure(&error))?;
+        let history =
+            |path: &PathBuf| History { points: self.history(&all, path), probe: folder::probe(path, None, false) };
+        Ok(self.options.paths.iter().map(history).collect())
+    }
+
+    fn reads(&self) -> Option<String> {
+        let what = (&self.options.paths, &self.options.excludes, &self.options.tags, &self.options.host);
+        let text = serde_json::to_vec(&what).ok()?;
+        Some(hex::encode(&Sha256::digest(text)[..8]))
+    }
+
+    async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError> {
+        let job = Job::Backup { options: self.options.clone(), verify: None, keep: None, pinned: Vec::new() };
+        match self.site.order_with(job, journal).await? {
+            Outcome::Backup(stored) => {
+                let report = stored.backup;
+                let mut warnings = Vec::new();
+                if report.unreadable_count > 0 {
+                    warnings.push(format!(
+                        "{} entries could not be read and are not in this backup: {}",
+                        report.unreadable_count,
+                        report.unreadable.join("; ")
+                    ));
+                }
+                let held = Held { bytes: report.bytes_processed, items: report.files };
+                Ok(BackupStored { point: pinned(&report)?, held, warnings })
+            }
+            _ => Err(failure(&unexpected())),
+        }
+    }
+
+    async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
+        let depth = match depth {
+            ReadBack::None => return Ok(()),
+            ReadBack::Structure => Depth::Structure,
+            ReadBack::Data => Depth::Data,
+        };
+        match self.site.order_with(Job::Verify { depth }, journal).await? {
+            Outcome::Verify(_) => Ok(()),
+            _ => Err(failure(&unexpected())),
+        }
+    }
+
+    async fn retain(&self, spare: &[PinnedPoint], journal: &Journal) -> Result<Vec<String>, EngineError> {
+        let policy = self.site.policy().await.map_err(|error| failure(&error))?;
+        let Some(keep) = policy.and_then(|policy| policy.keep) else { return Ok(Vec::new()) };
+        let pinned = spare.iter().map(|point| point.id.clone()).collect();
+        match self.site.order_with(Job::Forget { keep, pinned }, journal).await? {
+            Outcome::Forget(report) => Ok(report.warnings),
+            _ => Err(failure(&unexpected())),
+        }
+    }
+}

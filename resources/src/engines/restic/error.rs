@@ -1,0 +1,392 @@
+//! Why the embedded engine could not do its work: plain data, so that it crosses the border to the worker process whole.
+
+use crate::store::StoreError;
+use rustic_core::RusticError;
+use serde::{Deserialize, Serialize};
+
+/// What kind of answer a store gave instead of the one that was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreProblem {
+    /// The bucket or folder does not exist.
+    Missing,
+    /// No connection.
+    Unreachable,
+    /// The store said no.
+    Denied,
+    /// What answers is not what it should be.
+    BadAnswer,
+    /// The file system said no: disk full, read-only, a missing parent.
+    Io,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// The lock's id, as `restic list locks` prints it.
+    pub id: String,
+    /// The user's name.
+    pub user: String,
+    /// The machine.
+    pub host: String,
+    /// The process on that machine.
+    pub pid: u32,
+    /// Whether it shuts everyone else out.
+    pub exclusive: bool,
+    /// When it was written or last refreshed, in RFC 3339.
+    pub since: String,
+    /// How old it is, in seconds.
+    pub age_seconds: i64,
+}
+
+/// Why the engine could not do it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The storage did not answer as it should.
+    #[error("{message}")]
+    Storage {
+        /// What kind of answer.
+        problem: StoreProblem,
+        /// The store's own sentence, with its place.
+        message: String,
+    },
+    /// There is no repository.
+    #[error("{place} holds no repository")]
+    NoRepository {
+        /// Where.
+        place: String,
+    },
+    /// There is something else where the repository should be.
+    #[error("{place} is not a restic repository: {what}")]
+    SomethingElse {
+        /// Where.
+        place: String,
+        /// What was found.
+        what: String,
+    },
+    /// Another repository than the one that is meant.
+    #[error("{place} holds repository {found}, not {expected}")]
+    AnotherRepository {
+        /// Where.
+        place: String,
+        /// The id that was expected.
+        expected: String,
+        /// The id that was found.
+        found: String,
+    },
+    /// A repository is there already, and a new one was asked for.
+    #[error("{place} holds a repository already")]
+    Exists {
+        /// Where.
+        place: String,
+    },
+    /// No key file opens with the password.
+    #[error("the password opens none of the {keys} keys of {place}")]
+    WrongPassword {
+        /// Where.
+        place: String,
+        /// How many keys were tried.
+        keys: usize,
+    },
+    /// There is no key file that could be tried.
+    #[error("{place} has no usable key file: {}", problems.join("; "))]
+    NoUsableKey {
+        /// Where.
+        place: String,
+        /// What is wrong with each.
+        problems: Vec<String>,
+    },
+    /// A repository format that is newer than what this program knows.
+    #[error("{place} has repository version {version}, only 1 and 2 are known")]
+    UnknownVersion {
+        /// Where.
+        place: String,
+        /// Its version.
+        version: u32,
+    },
+    /// Someone else works on the repository.
+    #[error(
+        "{place} is locked {} by {} on {}, process {}, since {} ({})",
+        if holder.exclusive { "exclusively" } else { "for reading and writing" },
+        holder.user, holder.host, holder.pid, holder.since, duration(holder.age_seconds)
+    )]
+    Locked {
+        /// Where.
+        place: String,
+        /// Who holds it.
+        holder: Box<LockHolder>,
+    },
+    /// Our own lock could not be kept fresh, so the work was stopped before someone takes it for dead.
+    #[error("the lock on {place} could not be refreshed: {reason}")]
+    LockLost {
+        /// Where.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Files of the repository are damaged or missing.
+    #[error("{place} is damaged: {}", first(what))]
+    Damaged {
+        /// Where.
+        place: String,
+        /// What, one sentence each.
+        what: Vec<String>,
+    },
+    /// Several machines back this path up and none was named.
+    #[error("{place} holds recovery points of {series} from several hosts: {}", hosts.join(", "))]
+    SeveralHosts {
+        /// Where.
+        place: String,
+        /// What was looked for.
+        series: String,
+        /// The hosts.
+        hosts: Vec<String>,
+    },
+    /// A path that is to be backed up is missing or can't be listed.
+    #[error("{path} can't be backed up: {reason}")]
+    Source {
+        /// The path.
+        path: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Entries could not be read, or changed while they were read.
+    #[error("{count} of what was to be backed up could not be read: {}", first(names))]
+    Unreadable {
+        /// How many.
+        count: u64,
+        /// The first ten, each with its reason.
+        names: Vec<String>,
+        /// The incomplete point that was stored.
+        point: Option<String>,
+    },
+    /// The destination can't be written: disk full, read-only, a missing parent, a link in its way.
+    #[error("{path} can't be written: {reason}")]
+    Destination {
+        /// The path.
+        path: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Entries could not be restored; everything else was.
+    #[error("{count} entries were not restored: {}", first(names))]
+    NotRestored {
+        /// How many.
+        count: u64,
+        /// The first ten, each with its reason.
+        names: Vec<String>,
+    },
+    /// The point's names or links lead out of the destination; nothing was written.
+    #[error("the recovery point would write outside {destination}: {}", first(names))]
+    Unsafe {
+        /// The destination.
+        destination: String,
+        /// The first ten names.
+        names: Vec<String>,
+    },
+    /// What was asked for is not in the point.
+    #[error("the recovery point {point} does not hold {path}")]
+    NotInPoint {
+        /// The point.
+        point: String,
+        /// The path.
+        path: String,
+    },
+    /// The store can only be read.
+    #[error("{place} is read-only here")]
+    ReadOnly {
+        /// Where.
+        place: String,
+    },
+    /// The job was told to stop.
+    #[error("the job was stopped")]
+    Cancelled,
+    /// The worker process could not be started, or ended without a result.
+    #[error("the worker process {reason}")]
+    Worker {
+        /// What happened to it.
+        reason: String,
+        /// The end of what it said on its error output.
+        log: Vec<String>,
+    },
+    /// Something in the repository's code that has no better name.
+    #[error("{action}: {message}")]
+    Repository {
+        /// What was being done.
+        action: String,
+        /// The message of the library, without its backtrace.
+        message: String,
+    },
+}
+
+impl EngineError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            EngineError::Storage { problem, .. } => match problem {
+                StoreProblem::Missing => "Create the bucket or the parent folder, or mount what it lies on".into(),
+                StoreProblem::Unreachable => "Check the endpoint, the network and the server's certificate".into(),
+                StoreProblem::Denied => "Check the access key and what it may do on this bucket".into(),
+                StoreProblem::BadAnswer => {
+                    "Check that the endpoint is the S3 API itself, not a web page before it".into()
+                }
+                StoreProblem::Io => return None,
+            },
+            EngineError::NoRepository { .. } => {
+                "Apply the target first, or check the path, bucket and prefix".to_owned()
+            }
+            EngineError::SomethingElse { .. } | EngineError::Exists { .. } => {
+                "Choose another path or prefix; nothing was written here".to_owned()
+            }
+            EngineError::AnotherRepository { .. } => {
+                "Mount or bring back the one that is meant; nothing was read or written".to_owned()
+            }
+            EngineError::WrongPassword { .. } => {
+                "Give the password that the repository was made with, or one that `restic key add` gave it".to_owned()
+            }
+            EngineError::NoUsableKey { .. } => "Bring a file of `keys/` back from another copy".to_owned(),
+            EngineError::UnknownVersion { .. } => "Use a newer version of this provider".to_owned(),
+            EngineError::Locked { .. } => {
+                "Wait until it is done; when no such process lives any more, `restic unlock` removes the lock"
+                    .to_owned()
+            }
+            EngineError::LockLost { .. } => "Apply again once the storage answers; finished work is kept".to_owned(),
+            EngineError::Damaged { .. } => {
+                "`restic check` and `restic repair` of the restic program show what can be saved".to_owned()
+            }
+            EngineError::SeveralHosts { .. } => "Name one with `host`".to_owned(),
+            EngineError::Source { .. } => "Is it mounted? Nothing was written".to_owned(),
+            EngineError::Unreadable { .. } => {
+                "Exclude these, make them readable, or set `on_unreadable = \"warn\"`".to_owned()
+            }
+            EngineError::NotRestored { .. } => {
+                "Everything else is in place; applying again tries these once more".to_owned()
+            }
+            EngineError::ReadOnly { .. } => "Set `access = \"read_write\"` on the target".to_owned(),
+            EngineError::Cancelled => "Apply again: it goes on where this one stopped".to_owned(),
+            EngineError::Worker { log, .. } if !log.is_empty() => log.join("\n"),
+            EngineError::Destination { .. }
+            | EngineError::Unsafe { .. }
+            | EngineError::NotInPoint { .. }
+            | EngineError::Worker { .. }
+            | EngineError::Repository { .. } => return None,
+        })
+    }
+
+    /// What rustic_core says, without the backtrace that its `Display` appends; an error of ours that it carries comes
+    /// out as it went in.
+    pub fn repository(action: &str, error: &RusticError) -> Self {
+        let mut messages = vec![guidance(error)];
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if let Some(ours) = error.downcast_ref::<EngineError>() {
+                return ours.clone();
+            }
+            let message = match error.downcast_ref::<RusticError>().or_else(|| boxed(error)) {
+                Some(error) => guidance(error),
+                None => error.to_string(),
+            };
+            if !messages.contains(&message) {
+                messages.push(message);
+            }
+            cause = error.source();
+        }
+        EngineError::Repository { action: action.to_owned(), message: messages.join(": ") }
+    }
+}
+
+/// An error that was boxed once more on its way.
+fn boxed<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a RusticError> {
+    error.downcast_ref::<Box<RusticError>>().map(AsRef::as_ref)
+}
+
+/// The sentence of one error of rustic_core: its log line without frame, kind and causes.
+fn guidance(error: &RusticError) -> String {
+    let line = error.display_log();
+    let line = line.strip_prefix("Error: ").unwrap_or(&line);
+    let end = line.find(" (kind: related to").unwrap_or(line.len());
+    line[..end].split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The first ten of a list, and how many more there are.
+fn first(names: &[String]) -> String {
+    let mut text = names.iter().take(10).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if names.len() > 10 {
+        text.push_str(&format!("; and {} more", names.len() - 10));
+    }
+    text
+}
+
+/// An age in the largest unit that says enough.
+fn duration(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} seconds ago"),
+        120..7200 => format!("{} minutes ago", seconds / 60),
+        7200..172_800 => format!("{} hours ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        let problem = match &error {
+            StoreError::Missing { .. } => StoreProblem::Missing,
+            StoreError::Unreachable { .. } => StoreProblem::Unreachable,
+            StoreError::Denied { .. } => StoreProblem::Denied,
+            // No repository lies in a cluster; only records do.
+            StoreError::BadAnswer { .. } | StoreError::Cluster(_) => StoreProblem::BadAnswer,
+            StoreError::Io { .. } => StoreProblem::Io,
+        };
+        EngineError::Storage { problem, message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustic_core::ErrorKind;
+
+    #[test]
+    fn an_error_of_ours_survives_the_way_through_rustic() {
+        let ours = EngineError::WrongPassword { place: "/backup".into(), keys: 2 };
+        let wrapped = RusticError::with_source(ErrorKind::Backend, "inner", ours.clone());
+        let outer = RusticError::with_source(ErrorKind::Internal, "outer", wrapped);
+        assert_eq!(EngineError::repository("reading", &outer), ours);
+    }
+
+    #[test]
+    fn a_message_of_rustic_has_no_backtrace_and_no_frame() {
+        let inner = RusticError::new(ErrorKind::Cryptography, "Data decryption failed, MAC check failed.");
+        let outer =
+            RusticError::with_source(ErrorKind::Internal, "Reading `{id}` failed", inner).attach_context("id", "abc");
+        assert_eq!(
+            EngineError::repository("reading the index", &outer).to_string(),
+            "reading the index: Reading `abc` failed: Data decryption failed, MAC check failed."
+        );
+    }
+
+    #[test]
+    fn errors_cross_the_border_to_the_worker_unchanged() {
+        let error = EngineError::Locked {
+            place: "/backup".into(),
+            holder: Box::new(LockHolder {
+                id: "ab".into(),
+                user: "ada".into(),
+                host: "nas".into(),
+                pid: 7,
+                exclusive: true,
+                since: "2025-01-01T00:00:00Z".into(),
+                age_seconds: 300,
+            }),
+        };
+        let text = serde_json::to_string(&error).unwrap();
+        assert_eq!(serde_json::from_str::<EngineError>(&text).unwrap(), error);
+        assert_eq!(
+            error.to_string(),
+            "/backup is locked exclusively by ada on nas, process 7, since 2025-01-01T00:00:00Z (5 minutes ago)"
+        );
+        assert!(error.hint().unwrap().contains("restic unlock"));
+    }
+}

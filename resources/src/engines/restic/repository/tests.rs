@@ -1,0 +1,147 @@
+//! Making, finishing and opening repositories, beside the real restic.
+
+use super::*;
+use crate::engines::restic::testing::{LOG_N, Lab};
+
+fn found(lab: &Lab) -> Found {
+    lab.runtime.block_on(probe(lab.store.as_ref())).unwrap()
+}
+
+#[test]
+fn restic_opens_checks_and_fills_what_we_made() {
+    let lab = Lab::new();
+    assert_eq!(found(&lab), Found::Absent);
+    assert!(matches!(lab.open(), Err(EngineError::NoRepository { .. })));
+    let id = lab.init().unwrap();
+    let Found::Ready { keys } = found(&lab) else { panic!() };
+    assert_eq!(keys.len(), 1);
+    assert!(lab.restic_ok(&["cat", "config"]).contains(&id));
+    assert!(lab.restic_ok(&["check"]).contains("no errors were found"));
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    lab.restic_ok(&["backup", lab.data().to_str().unwrap()]);
+    assert_eq!(lab.open().unwrap().id, id);
+    assert!(matches!(lab.init(), Err(EngineError::Exists { .. })));
+}
+
+#[test]
+fn a_repository_that_restic_made_opens_in_both_versions() {
+    for version in ["1", "2"] {
+        let lab = Lab::new();
+        lab.restic_ok(&["init", "--repository-version", version]);
+        assert!(matches!(found(&lab), Found::Ready { .. }));
+        assert_eq!(lab.open().unwrap().id.len(), 64);
+    }
+}
+
+#[test]
+fn a_wrong_password_is_said_and_a_damaged_key_does_not_hide_the_good_one() {
+    let lab = Lab::with_repository();
+    let wrong = open(&lab.store, &Secret::new("wrong"), lab.handle());
+    assert!(matches!(wrong, Err(EngineError::WrongPassword { keys: 1, .. })));
+    let good = lab.files("keys/").remove(0);
+    for (name, content) in [("0".repeat(64), ""), ("1".repeat(64), "{\"kdf\":")] {
+        std::fs::write(lab.repo().join("keys").join(name), content).unwrap();
+    }
+    lab.open().unwrap();
+    std::fs::remove_file(good).unwrap();
+    assert!(matches!(lab.open(), Err(EngineError::NoUsableKey { problems, .. }) if problems.len() == 2));
+}
+
+#[test]
+fn an_interrupted_making_is_finished() {
+    let lab = Lab::with_repository();
+    std::fs::remove_file(lab.repo().join("config")).unwrap();
+    std::fs::create_dir(lab.repo().join("data")).unwrap();
+    assert_eq!(found(&lab), Found::InterruptedInit);
+    lab.init().unwrap();
+    assert_eq!(lab.files("keys/").len(), 1, "the key that was there is used");
+    lab.restic_ok(&["check"]);
+    // The same begun by somebody with another password.
+    std::fs::remove_file(lab.repo().join("config")).unwrap();
+    init(&lab.store, &Secret::new("other"), LOG_N, lab.handle()).unwrap();
+    assert_eq!(lab.files("keys/").len(), 2);
+    open(&lab.store, &Secret::new("other"), lab.handle()).unwrap();
+}
+
+#[test]
+fn what_is_no_repository_is_named_and_left_alone() {
+    let cases = [
+        ("config", "[repository]\nversion = 1\n", "another format"),
+        ("kopia.repository.f", "{}", "kopia's"),
+        ("holiday.jpg", "x", "it holds holiday.jpg"),
+        (
+            "snapshots/0000000000000000000000000000000000000000000000000000000000000000",
+            "x",
+            "`config` of a repository is missing",
+        ),
+    ];
+    for (name, content, message) in cases {
+        let lab = Lab::new();
+        let path = lab.repo().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        let Found::SomethingElse { what } = found(&lab) else { panic!("{name}") };
+        assert!(what.contains(message), "{what}");
+        assert!(matches!(lab.init(), Err(EngineError::SomethingElse { .. })));
+        assert!(matches!(lab.open(), Err(EngineError::SomethingElse { .. })));
+        assert_eq!(lab.files("").len(), 1);
+    }
+}
+
+#[test]
+fn a_torn_or_flipped_config_is_damage() {
+    let lab = Lab::with_repository();
+    let path = lab.repo().join("config");
+    let whole = std::fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    flipped[40] ^= 1;
+    for content in [&whole[..whole.len() - 1], &whole[..10], &[], &flipped] {
+        std::fs::write(&path, content).unwrap();
+        assert!(matches!(lab.open(), Err(EngineError::Damaged { .. })));
+        assert!(matches!(found(&lab), Found::Ready { .. }), "damaged is not absent");
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    let lab = Lab::with_repository();
+    let opened = lab.open().unwrap();
+    let config = format!("{{\"version\":3,\"id\":\"{}\",\"chunker_polynomial\":\"25b468838dcb75\"}}", opened.id);
+    let sealed = crate::engines::restic::crypto::seal(&opened.key, config.as_bytes());
+    std::fs::write(lab.repo().join("config"), sealed).unwrap();
+    assert!(matches!(lab.open(), Err(EngineError::UnknownVersion { version: 3, .. })));
+}
+
+#[test]
+fn a_repository_on_a_real_s3_server_is_made_once_and_read_by_restic() {
+    let minio = crate::store::testing::Minio::start();
+    let mut lab = Lab::new();
+    lab.store = Arc::new(minio.connection().bucket("bucket", "deep/er").unwrap());
+    assert_eq!(found(&lab), Found::Absent);
+    std::thread::scope(|scope| {
+        let made: Vec<_> = (0..2).map(|_| scope.spawn(|| lab.init())).map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
+    });
+    let Found::Ready { keys } = found(&lab) else { panic!() };
+    assert_eq!(keys.len(), 1, "who was slower takes its key away");
+    let mut restic = lab.restic_command(&["check"]);
+    restic.env("RESTIC_REPOSITORY", minio.restic_url("deep/er"));
+    restic.env("AWS_ACCESS_KEY_ID", "test-access-key").env("AWS_SECRET_ACCESS_KEY", "test-secret-key");
+    let output = restic.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn an_erased_repository_leaves_nothing_of_itself_and_everything_else() {
+    let lab = Lab::with_repository();
+    let holds_nothing = || lab.runtime.block_on(holds_nothing(lab.store.as_ref())).unwrap();
+    assert!(holds_nothing());
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    lab.backup(Default::default());
+    assert!(!holds_nothing());
+    std::fs::write(lab.repo().join("notes.txt"), "keep").unwrap();
+    assert!(lab.runtime.block_on(erase(lab.store.as_ref())).unwrap() >= 5);
+    assert_eq!(lab.files(""), [lab.repo().join("notes.txt")]);
+    std::fs::remove_file(lab.repo().join("notes.txt")).unwrap();
+    assert_eq!(found(&lab), Found::Absent);
+}

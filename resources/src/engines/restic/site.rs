@@ -1,0 +1,205 @@
+//! A repository as the resources see it: where it lies, what opens it, and a worker for everything that opens it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::error::EngineError;
+use super::points::Point;
+use super::repository::{self, Found};
+use super::worker::{Event, Job, Location, LockOrder, Order, Outcome, Worker};
+use crate::connections::s3::S3Clients;
+use crate::ledger::{Counts, LedgerError, StoreLedger};
+use crate::run::{self, Journal};
+use crate::secret::Secret;
+use crate::shared::{Reached, Shared};
+use crate::store::{ObjectStore, StoreError};
+
+/// A repository and how to work on it.
+#[derive(Clone)]
+pub struct Site {
+    /// Where it lies.
+    pub location: Location,
+    /// What opens it.
+    pub password: Secret,
+    /// How long somebody else's lock is waited for.
+    pub lock_wait: Duration,
+    /// Nothing may be written there, not even a lock.
+    pub read_only: bool,
+    /// The id that the repository has to have, once it is known.
+    pub expect: Option<String>,
+    /// What starts worker processes.
+    pub worker: Worker,
+    /// Clients of S3 servers.
+    pub clients: S3Clients,
+}
+
+/// How far apart progress is written down: often enough to watch, seldom enough not to matter.
+const PROGRESS: Duration = Duration::from_millis(500);
+
+impl Site {
+    /// The repository at a place.
+    pub fn at(
+        shared: &Shared,
+        reached: Reached,
+        password: Secret,
+        lock_wait: Duration,
+        read_only: bool,
+        expect: Option<String>,
+    ) -> Site {
+        let location = match reached {
+            Reached::S3 { connection, bucket, prefix } => Location::S3 { connection, bucket, prefix },
+            Reached::Local { path } => Location::Local { path },
+        };
+        Site {
+            location,
+            password,
+            lock_wait,
+            read_only,
+            expect,
+            worker: shared.worker.clone(),
+            clients: shared.clients.clone(),
+        }
+    }
+
+    /// The store that holds the repository.
+    pub fn store(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        self.location.store(&self.clients)
+    }
+
+    /// The store beside the repository that holds its ledger.
+    pub fn ledger_store(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        self.ledger_location().store(&self.clients)
+    }
+
+    /// `/backup/docs.dr` beside `/backup/docs`, `prefix.dr` beside `prefix`, `.dr` in a bucket without prefix.
+    pub fn ledger_location(&self) -> Location {
+        match &self.location {
+            Location::Local { path } => {
+                let mut beside = path.clone().into_os_string();
+                beside.push(".dr");
+                Location::Local { path: PathBuf::from(beside) }
+            }
+            Location::S3 { connection, bucket, prefix } => {
+                Location::S3 { connection: connection.clone(), bucket: bucket.clone(), prefix: format!("{prefix}.dr") }
+            }
+        }
+    }
+
+    /// The ledger of the repository.
+    pub fn ledger(&self) -> Result<StoreLedger, StoreError> {
+        Ok(StoreLedger::new(self.ledger_store()?, ""))
+    }
+
+    /// The folder, of a local repository.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.location {
+            Location::Local { path } => Some(path),
+            Location::S3 { .. } => None,
+        }
+    }
+
+    /// What is there, without a password.
+    pub async fn look(&self) -> Result<Found, EngineError> {
+        repository::probe(self.store()?.as_ref()).await
+    }
+
+    /// Has a worker do it, and hears nothing on the way.
+    pub async fn order(&self, job: Job) -> Result<Outcome, EngineError> {
+        self.worker.run(&self.order_for(job, &[]), &mut |_| {}, std::future::pending()).await
+    }
+
+    /// Has a worker do it, and writes down how far it is and which lock it holds.
+    pub async fn order_with(&self, job: Job, journal: &Journal) -> Result<Outcome, run::EngineError> {
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let order = self.order_for(job, journal.inherited_locks());
+        // Nobody listens any more only when the run has ended.
+        let mut send = move |event: &Event| drop(sender.send(event.clone()));
+        let work = async {
+            let outcome = self.worker.run(&order, &mut send, std::future::pending()).await;
+            drop(send);
+            outcome
+        };
+        let (outcome, written) = tokio::join!(work, follow(&mut events, journal));
+        let outcome = outcome.map_err(|error| failure(&error))?;
+        written.map_err(|error| run::EngineError::new("the run could not be written down").because(error))?;
+        Ok(outcome)
+    }
+
+    fn order_for(&self, job: Job, dead: &[String]) -> Order {
+        let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), none: self.read_only };
+        let (location, password, expect) = (self.location.clone(), self.password.clone(), self.expect.clone());
+        Order { location, password, lock, expect, job }
+    }
+
+    /// Every point, newest first.
+    pub async fn points(&self) -> Result<Vec<Point>, EngineError> {
+        match self.order(Job::Points).await? {
+            Outcome::Points(points) => Ok(points),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Whether the repository holds no snapshot and no data: that it was never used.
+    pub async fn is_untouched(&self) -> Result<bool, EngineError> {
+        repository::holds_nothing(self.store()?.as_ref()).await
+    }
+}
+
+/// A worker that answers another question than it was asked.
+pub fn unexpected() -> EngineError {
+    EngineError::Worker { reason: "gave an answer to another job".to_owned(), log: Vec::new() }
+}
+
+async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) -> Result<(), LedgerError> {
+    let mut written: Option<tokio::time::Instant> = None;
+    let mut last = None;
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Locked(id) => journal.lock_ids(vec![id]).await?,
+            Event::Progress { files, bytes, total_files, total_bytes } => {
+                let known = |total: u64| (total > 0).then_some(total);
+                let (total_files, total_bytes) = (known(total_files), known(total_bytes));
+                last = Some(Counts { files, bytes, total_files, total_bytes });
+                if written.is_none_or(|written| written.elapsed() >= PROGRESS) {
+                    written = Some(tokio::time::Instant::now());
+                    if let Some(counts) = last.take() {
+                        journal.progress(counts).await;
+                    }
+                }
+            }
+            Event::Warning(warning) => tracing::warn!(warning, "the worker has something to say"),
+            Event::Opened | Event::Done(_) | Event::Failed(_) => {}
+        }
+    }
+    if let Some(counts) = last {
+        journal.progress(counts).await;
+    }
+    Ok(())
+}
+
+/// An error of the engine as the state machines take it.
+pub fn failure(error: &EngineError) -> run::EngineError {
+    let message = match error.hint() {
+        Some(hint) => format!("{error}. {hint}"),
+        None => error.to_string(),
+    };
+    let untouched = matches!(
+        error,
+        EngineError::NoRepository { .. }
+            | EngineError::SomethingElse { .. }
+            | EngineError::AnotherRepository { .. }
+            | EngineError::WrongPassword { .. }
+            | EngineError::NoUsableKey { .. }
+            | EngineError::UnknownVersion { .. }
+            | EngineError::Locked { .. }
+            | EngineError::SeveralHosts { .. }
+            | EngineError::Source { .. }
+            | EngineError::Unsafe { .. }
+            | EngineError::NotInPoint { .. }
+            | EngineError::ReadOnly { .. }
+    );
+    if untouched { run::EngineError::nothing_written(message) } else { run::EngineError::new(message) }
+}

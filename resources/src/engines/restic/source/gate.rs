@@ -1,0 +1,121 @@
+//! A backend that keeps a snapshot file back until it is known whether the backup is whole.
+
+use super::super::error::EngineError;
+use bytes::Bytes;
+use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Stands between the repository and its store. Closed, it holds the snapshot file back and remembers the first write
+/// that failed (the archiver turns some of them into log lines); open, everything passes.
+#[derive(Debug)]
+pub struct SnapshotGate {
+    inner: Arc<dyn WriteBackend>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    held: Option<(Id, bool, BytesList)>,
+    failure: Option<EngineError>,
+    written: Option<Id>,
+}
+
+impl SnapshotGate {
+    /// A gate before `inner`, open.
+    pub fn new(inner: Arc<dyn WriteBackend>) -> Arc<Self> {
+        Arc::new(Self { inner, state: Mutex::default() })
+    }
+
+    /// Holds snapshots back from now on.
+    pub(super) fn close(&self) {
+        *self.state() = State { closed: true, ..State::default() };
+    }
+
+    /// Opens the gate and forgets what it held.
+    pub(super) fn discard(&self) {
+        let mut state = self.state();
+        state.closed = false;
+        state.held = None;
+    }
+
+    /// Opens the gate and writes the snapshot that it held.
+    pub(super) fn release(&self) -> RusticResult<Option<Id>> {
+        let held = {
+            let mut state = self.state();
+            state.closed = false;
+            state.held.take()
+        };
+        match held {
+            None => Ok(None),
+            Some((id, cacheable, content)) => {
+                self.inner.write_bytes(FileType::Snapshot, &id, cacheable, content)?;
+                Ok(Some(id))
+            }
+        }
+    }
+
+    /// The first write that failed since the gate was closed.
+    pub(super) fn failure(&self) -> Option<EngineError> {
+        self.state().failure.clone()
+    }
+
+    /// The snapshot that went through last.
+    pub(super) fn last_written(&self) -> Option<Id> {
+        self.state().written
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReadBackend for SnapshotGate {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        self.inner.list_with_size(tpe)
+    }
+
+    fn list(&self, tpe: FileType) -> RusticResult<Vec<Id>> {
+        self.inner.list(tpe)
+    }
+
+    fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {
+        self.inner.read_full(tpe, id)
+    }
+
+    fn read_partial(&self, tpe: FileType, id: &Id, cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+        self.inner.read_partial(tpe, id, cacheable, offset, length)
+    }
+
+    fn warmup_path(&self, tpe: FileType, id: &Id) -> String {
+        self.inner.warmup_path(tpe, id)
+    }
+}
+
+impl WriteBackend for SnapshotGate {
+    fn create(&self) -> RusticResult<()> {
+        self.inner.create()
+    }
+
+    fn write_bytes(&self, tpe: FileType, id: &Id, cacheable: bool, content: BytesList) -> RusticResult<()> {
+        if tpe == FileType::Snapshot {
+            let mut state = self.state();
+            if state.closed {
+                state.held = Some((*id, cacheable, content));
+                return Ok(());
+            }
+            state.written = Some(*id);
+        }
+        self.inner.write_bytes(tpe, id, cacheable, content).inspect_err(|error| {
+            self.state().failure.get_or_insert_with(|| EngineError::repository("writing to the repository", error));
+        })
+    }
+
+    fn remove(&self, tpe: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
+        self.inner.remove(tpe, id, cacheable)
+    }
+}

@@ -1,0 +1,254 @@
+//! A repository as a backup target: making it, taking it over, describing it, removing it.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::error::{EngineError, StoreProblem};
+use super::keys::LOG_N;
+use super::points::{Phase, Point};
+use super::repository::{self, Found};
+use super::site::{Site, unexpected};
+use super::source::PROGRAM;
+use super::worker::{Job, Outcome};
+use crate::clock;
+use crate::engines::concepts::{Blame, Contents, Failure, Policy, Seen, Target};
+use crate::retention::Keep;
+use crate::store::Condition;
+use crate::store::local::LOCK;
+
+/// The retention of a repository, as its ledger holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PolicyFile {
+    version: u32,
+    target: String,
+    keep: Option<Keep>,
+}
+
+/// The policy's name in the ledger.
+const POLICY: &str = "policy.json";
+/// The version of its layout.
+const POLICY_VERSION: u32 = 1;
+
+impl Site {
+    /// Makes the repository, finishes one whose making was interrupted, or (with `adopt`) takes over one that the
+    /// password opens. Gives its id.
+    async fn make_or_adopt(&self, adopt: bool) -> Result<String, EngineError> {
+        match self.order(Job::Init { log_n: log_n(), adopt }).await? {
+            Outcome::Init { id, .. } => Ok(id),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Tries the password; the repository's id.
+    async fn try_password(&self) -> Result<String, EngineError> {
+        match self.order(Job::Check).await? {
+            Outcome::Check { id } => Ok(id),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// What the repository holds.
+    async fn all_contents(&self) -> Result<Contents, EngineError> {
+        let points = self.points().await?;
+        let entries = self.store()?.list("").await?;
+        let readable = points.iter().filter(|point| point.phase != Phase::Unreadable);
+        let mut foreign: Vec<String> = readable.filter(|point| !is_ours(&point.program_version)).map(program).collect();
+        foreign.sort();
+        foreign.dedup();
+        let bytes = entries.iter().map(|entry| entry.size).sum();
+        Ok(Contents { points: u64::try_from(points.len()).unwrap_or(u64::MAX), bytes, foreign })
+    }
+
+    /// The policy in the ledger.
+    pub async fn policy(&self) -> Result<Option<Policy>, EngineError> {
+        let Some(object) = self.ledger_store()?.get(POLICY).await? else { return Ok(None) };
+        let file: PolicyFile =
+            serde_json::from_slice(&object.bytes).map_err(|error| self.unreadable_policy(&error.to_string()))?;
+        if file.version > POLICY_VERSION {
+            return Err(self.unreadable_policy("a newer version of this provider wrote it"));
+        }
+        Ok(Some(Policy { target: file.target, keep: file.keep }))
+    }
+
+    /// Writes the policy into the ledger, or takes it away.
+    async fn remember(&self, policy: &Policy) -> Result<(), EngineError> {
+        if self.policy().await?.as_ref() == Some(policy) {
+            return Ok(());
+        }
+        let (target, keep) = (policy.target.clone(), policy.keep.clone());
+        let bytes = serde_json::to_vec_pretty(&PolicyFile { version: POLICY_VERSION, target, keep })
+            .map_err(|error| self.unreadable_policy(&error.to_string()))?;
+        self.ledger_store()?.put(POLICY, bytes.into(), Condition::Any).await?;
+        Ok(())
+    }
+
+    fn unreadable_policy(&self, why: &str) -> EngineError {
+        let place = self.ledger_store().map(|store| store.describe()).unwrap_or_default();
+        EngineError::Damaged { place, what: vec![format!("{POLICY}: {why}")] }
+    }
+
+    /// Removes the repository and its ledger; files of others stay. Refused while somebody else holds a lock.
+    async fn erase(&self) -> Result<(), EngineError> {
+        let store = self.store()?;
+        match Site::look(self).await? {
+            Found::Ready { .. } => match self.order(Job::Erase).await? {
+                Outcome::Erased => {}
+                _ => return Err(unexpected()),
+            },
+            _ => {
+                repository::erase(store.as_ref()).await?;
+            }
+        }
+        let ledger = self.ledger_store()?;
+        for entry in ledger.list("").await?.iter().filter(|entry| is_of_ledger(&entry.name)) {
+            ledger.delete(&entry.name).await?;
+        }
+        if let Some(left) = store.get("config").await? {
+            return Err(EngineError::Damaged {
+                place: store.describe(),
+                what: vec![format!("`config` ({} bytes) is still there after it was removed", left.bytes.len())],
+            });
+        }
+        if let Some(folder) = self.folder() {
+            remove_empty_folders(folder)?;
+            let mut beside = folder.as_os_str().to_owned();
+            beside.push(".dr");
+            remove_empty_folders(beside.as_ref())?;
+        }
+        Ok(())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let blame = match error {
+            EngineError::WrongPassword { .. } | EngineError::NoUsableKey { .. } => Blame::Secret,
+            _ => Blame::Store,
+        };
+        Failure { message: error.to_string(), hint: error.hint(), blame }
+    }
+}
+
+#[async_trait]
+impl Target for Site {
+    fn describe(&self) -> String {
+        self.store().map(|store| store.describe()).unwrap_or_default()
+    }
+
+    fn describe_ledger(&self) -> String {
+        self.ledger_store().map(|store| store.describe()).unwrap_or_default()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    async fn look(&self) -> Result<Seen, Failure> {
+        match Site::look(self).await {
+            Ok(Found::Ready { keys }) => Ok(Seen::Ready { keys }),
+            Ok(Found::Absent | Found::InterruptedInit) => Ok(Seen::Absent),
+            Ok(Found::SomethingElse { what }) => Ok(Seen::SomethingElse { what }),
+            Err(EngineError::Storage { problem: StoreProblem::Missing, .. }) => Ok(Seen::Absent),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn check(&self) -> Result<String, Failure> {
+        Ok(self.try_password().await?)
+    }
+
+    async fn make(&self, adopt: bool) -> Result<String, Failure> {
+        Ok(self.make_or_adopt(adopt).await?)
+    }
+
+    async fn contents(&self) -> Result<Contents, Failure> {
+        Ok(self.all_contents().await?)
+    }
+
+    async fn policy(&self) -> Result<Option<Policy>, Failure> {
+        Ok(Site::policy(self).await?)
+    }
+
+    async fn set_policy(&self, policy: &Policy) -> Result<(), Failure> {
+        Ok(self.remember(policy).await?)
+    }
+
+    async fn forget_policy(&self, target: &str) -> Result<(), Failure> {
+        if Site::policy(self).await?.is_some_and(|policy| policy.target == target) {
+            self.ledger_store().map_err(EngineError::from)?.delete(POLICY).await.map_err(EngineError::from)?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self) -> Result<(), Failure> {
+        Ok(self.erase().await?)
+    }
+}
+
+/// Whether a file of the ledger's place was put there by the ledger.
+fn is_of_ledger(name: &str) -> bool {
+    name == POLICY || name.starts_with("seen/") || (name.starts_with("runs/") && name.ends_with(".json"))
+}
+
+/// Whether this program wrote a point that names its writer so. An old restic names none.
+fn is_ours(program_version: &str) -> bool {
+    program_version.split(' ').next() == Some(PROGRAM)
+}
+
+fn program(point: &Point) -> String {
+    if point.program_version.is_empty() { "one that left no name".to_owned() } else { point.program_version.clone() }
+}
+
+/// What is left of a local store are its folders, and the files whose locks made writes to them one step.
+fn remove_empty_folders(folder: &std::path::Path) -> Result<(), EngineError> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty_folders(&entry.path())?;
+        } else if entry.file_name() == LOCK {
+            // Ours, and no object: without it the folder is empty. One that can't be removed keeps its folder.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    match std::fs::remove_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::DirectoryNotEmpty => {
+            Err(EngineError::Destination { path: folder.display().to_string(), reason: error.to_string() })
+        }
+        // Somebody else's files are in it.
+        _ => Ok(()),
+    }
+}
+
+/// Test builds take key files that open in no time.
+fn log_n() -> u8 {
+    if clock::is_fast() { 1 } else { LOG_N }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_with_nothing_but_our_locks_go_and_those_with_files_of_others_stay() {
+        let scratch = tempfile::tempdir().unwrap();
+        let ledger = scratch.path().join("docs.dr");
+        std::fs::create_dir_all(ledger.join("runs")).unwrap();
+        std::fs::create_dir_all(ledger.join("seen")).unwrap();
+        std::fs::write(ledger.join("runs").join(LOCK), "").unwrap();
+        std::fs::write(ledger.join("seen/theirs"), "").unwrap();
+        remove_empty_folders(&ledger).unwrap();
+        assert!(!ledger.join("runs").exists());
+        assert!(ledger.join("seen/theirs").exists());
+        std::fs::remove_file(ledger.join("seen/theirs")).unwrap();
+        remove_empty_folders(&ledger).unwrap();
+        assert!(!ledger.exists());
+    }
+
+    #[test]
+    fn only_points_that_name_this_program_are_ours() {
+        assert!(is_ours(&format!("{PROGRAM} 0.1.0")));
+        for other in ["restic 0.18.1", "rustic 0.10.0", "", "terraform-provider-drill 1.0"] {
+            assert!(!is_ours(other), "{other:?}");
+        }
+    }
+}

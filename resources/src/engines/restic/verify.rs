@@ -1,0 +1,113 @@
+//! Whether a repository is whole: its structure, or every byte of its data.
+
+use super::backend::id_in;
+use super::error::EngineError;
+use super::points;
+use super::repository::Opened;
+use rustic_core::CheckOptions;
+use rustic_core::repofile::SnapshotFile;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio::runtime::Handle;
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Depth {
+    /// Keys, index, recovery points and their folders; of packs only that they are there with the right size.
+    Structure,
+    /// That, and the content of every pack that a recovery point needs.
+    Data,
+}
+
+/// What a whole repository was seen to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// How many recovery points were checked.
+    pub points: u64,
+    /// What is strange and harms nothing.
+    pub warnings: Vec<String>,
+}
+
+/// Checks; damage is [`EngineError::Damaged`] with a sentence for each finding. Blocks: not for a runtime's thread.
+pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyReport, EngineError> {
+    let mut found = Vec::new();
+    for folder in ["keys/", "index/", "snapshots/"] {
+        found.extend(changed_files(opened, folder, runtime)?);
+    }
+    let readable: Vec<_> =
+        points::list(opened, runtime)?.into_iter().filter(|point| point.phase != points::Phase::Unreadable).collect();
+    let mut warnings = Vec::new();
+    // A damaged file stops rustic_core with an error, and some damage with a panic.
+    match catch_unwind(AssertUnwindSafe(|| check(opened, depth, &readable))) {
+        Ok(Ok(findings)) => {
+            for (severe, finding) in findings {
+                if severe { &mut found } else { &mut warnings }.push(finding);
+            }
+        }
+        Ok(Err(error @ EngineError::Storage { .. })) => return Err(error),
+        Ok(Err(error)) => found.push(format!("the rest can't be checked: {error}")),
+        Err(_) => found.push("the rest can't be checked: its folders or index make no sense".to_owned()),
+    }
+    // What a store that was out of reach left out looks like damage, or makes rustic_core panic.
+    if let Some(error) = opened.lost.error() {
+        return Err(error);
+    }
+    if found.is_empty() {
+        Ok(VerifyReport { points: readable.len() as u64, warnings })
+    } else {
+        Err(EngineError::Damaged { place: opened.store.describe(), what: found })
+    }
+}
+
+/// The files of a folder that are not what their name, the hash of their content, says.
+fn changed_files(opened: &Opened, folder: &str, runtime: &Handle) -> Result<Vec<String>, EngineError> {
+    let mut changed = Vec::new();
+    for entry in runtime.block_on(opened.store.list(folder))? {
+        let Some(id) = id_in(&entry.name) else { continue };
+        let Some(bytes) = runtime.block_on(opened.store.get_bytes(&entry.name))? else { continue };
+        if hex::encode(Sha256::digest(&bytes)) != id.to_hex().as_str() {
+            changed.push(format!("{} is damaged", entry.name));
+        }
+    }
+    Ok(changed)
+}
+
+/// What rustic_core finds, and whether it is severe.
+fn check(opened: &Opened, depth: Depth, readable: &[points::Point]) -> Result<Vec<(bool, String)>, EngineError> {
+    let failed = |error: Box<rustic_core::RusticError>| EngineError::repository("checking the repository", &error);
+    let ids = readable.iter().filter_map(|point| point.id.parse().ok()).collect();
+    let snapshots = opened.repository.stream_files_list::<SnapshotFile>(ids).map_err(failed)?;
+    let trees =
+        snapshots.map(|file| file.map(|(_, snapshot)| snapshot.tree)).collect::<Result<_, _>>().map_err(failed)?;
+    let options = CheckOptions::default().read_data(depth == Depth::Data);
+    let results = opened.repository.check_with_trees(options, trees).map_err(failed)?;
+    let mut findings = Vec::new();
+    for (level, finding) in results.0 {
+        // The level's type has no public name.
+        let finding = (format!("{level:?}") != "Warn", sentence(&finding.to_string()));
+        if !findings.contains(&finding) {
+            findings.push(finding);
+        }
+    }
+    Ok(findings)
+}
+
+/// A finding without the report form, the advice for another program and the backtrace of the error that it may carry.
+fn sentence(text: &str) -> String {
+    let (text, carried) = match text.split_once("`rustic_core` experienced") {
+        Some((before, report)) => (before, report.split_once("Message:\n").and_then(|(_, rest)| rest.lines().next())),
+        None => (text, None),
+    };
+    let text =
+        [" To repair:", " at BlobLocation"].iter().fold(text, |text, end| text.split(end).next().unwrap_or(text));
+    let text = text.trim();
+    match carried {
+        Some(message) => format!("{}: {}", text.trim_end_matches(':').trim(), message.trim()),
+        None => text.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The worker: everything that opens a repository runs in a child process, which can be stopped, and whose memory goes
+//! with it.
+
+mod bars;
+mod client;
+mod job;
+mod messages;
+mod process;
+mod reporter;
+
+pub use client::Worker;
+pub use messages::{Event, Job, Location, LockOrder, Order, Outcome, Stored};
+pub use process::worker_main;
+
+#[cfg(test)]
+mod tests;

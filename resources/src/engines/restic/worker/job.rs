@@ -1,0 +1,219 @@
+//! A job, done.
+
+use super::super::error::EngineError;
+use super::super::forget::{ForgetReport, forget};
+use super::super::locks::{self, Lost, Mode, RepositoryLock, Request};
+use super::super::repository::{self, Found, Opened};
+use super::super::source::{self, BackupOptions};
+use super::super::verify::{Depth, VerifyReport, verify};
+use super::super::writer::{self, RestoreOptions, RestoreReport};
+use super::super::{points, progress::Progress};
+use super::bars::Bars;
+use super::messages::{Event, Job, Order, Outcome, Stored};
+use super::reporter::Reporter;
+use crate::connections::s3::S3Clients;
+use crate::ledger::WorkLock;
+use crate::retention::Keep;
+use crate::store::ObjectStore;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Which lock this process holds, for the thread that ends it.
+#[derive(Default)]
+pub struct Holding(Mutex<Option<(Arc<dyn ObjectStore>, String)>>);
+
+impl Holding {
+    /// The store and the lock's name in it.
+    pub fn lock(&self) -> Option<(Arc<dyn ObjectStore>, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, store: &Arc<dyn ObjectStore>, id: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((store.clone(), format!("locks/{id}")));
+    }
+}
+
+struct Work<'a> {
+    order: &'a Order,
+    store: Arc<dyn ObjectStore>,
+    reporter: &'a Arc<Reporter>,
+    holding: &'a Arc<Holding>,
+    runtime: &'a Handle,
+}
+
+/// Does what the order says.
+pub fn perform(
+    order: Order,
+    reporter: &Arc<Reporter>,
+    holding: &Arc<Holding>,
+    runtime: &Handle,
+) -> Result<Outcome, EngineError> {
+    // The AWS client starts tasks when it is made.
+    let _runtime = runtime.enter();
+    let clients = S3Clients::default();
+    // A long job outlives a short outage, as an apply does.
+    clients.apply_begins();
+    let store = order.location.store(&clients)?;
+    let unlocked = order.lock.none;
+    let work = Work { order: &order, store, reporter, holding, runtime };
+    let outcome = match &order.job {
+        Job::Init { log_n, adopt } => work.init(*log_n, *adopt),
+        Job::Check => work.open().map(|opened| Outcome::Check { id: opened.id }),
+        Job::Points => work.open().and_then(|opened| points::list(&opened, runtime)).map(Outcome::Points),
+        Job::Backup { options, verify, keep, pinned } => {
+            work.backup(options.clone(), *verify, keep.as_ref(), pinned).map(Outcome::Backup)
+        }
+        Job::Restore { options } => work.restore(options).map(Outcome::Restore),
+        Job::Verify { depth } => work.verify(*depth).map(Outcome::Verify),
+        Job::Erase => work.erase().map(|()| Outcome::Erased),
+        Job::Forget { keep, pinned } => {
+            work.open().and_then(|opened| work.forget(&opened, keep, pinned)).map(Outcome::Forget)
+        }
+    };
+    outcome.map_err(|error| if unlocked { explained(error) } else { error })
+}
+
+/// Without a lock of ours nobody waits for us: what vanishes meanwhile is no damage.
+fn explained(error: EngineError) -> EngineError {
+    const PRUNED: &str =
+        "the store is read-only, so no lock was written: another program may have removed old data meanwhile";
+    match error {
+        EngineError::Damaged { place, mut what } => {
+            what.push(PRUNED.to_owned());
+            EngineError::Damaged { place, what }
+        }
+        EngineError::NotRestored { count, mut names } => {
+            names.push(PRUNED.to_owned());
+            EngineError::NotRestored { count, names }
+        }
+        error => error,
+    }
+}
+
+impl Work<'_> {
+    fn open(&self) -> Result<Opened, EngineError> {
+        let opened = repository::open(&self.store, &self.order.password, self.runtime)?;
+        if let Some(expected) = self.order.expect.as_ref().filter(|expected| **expected != opened.id) {
+            let (place, expected) = (self.store.describe(), expected.clone());
+            return Err(EngineError::AnotherRepository { place, expected, found: opened.id });
+        }
+        self.reporter.say(&Event::Opened);
+        Ok(opened)
+    }
+
+    fn init(&self, log_n: u8, adopt: bool) -> Result<Outcome, EngineError> {
+        let found = self.runtime.block_on(repository::probe(self.store.as_ref()))?;
+        if matches!(found, Found::Ready { .. }) && adopt {
+            return Ok(Outcome::Init { id: self.open()?.id, made: false });
+        }
+        match repository::init(&self.store, &self.order.password, log_n, self.runtime) {
+            // Somebody was quicker; what they made is judged by whether the password opens it.
+            Err(EngineError::Exists { .. }) if adopt => Ok(Outcome::Init { id: self.open()?.id, made: false }),
+            made => Ok(Outcome::Init { id: made?, made: true }),
+        }
+    }
+
+    fn request(&self) -> Request {
+        let lock = &self.order.lock;
+        Request { mode: Mode::Shared, wait: Duration::from_secs(lock.wait_seconds), dead: lock.dead.clone() }
+    }
+
+    /// A shared lock, or none where nothing may be written.
+    fn lock(&self, opened: &Opened) -> Result<Option<RepositoryLock>, EngineError> {
+        if self.order.lock.none {
+            return Ok(None);
+        }
+        locks::acquire(&self.store, &opened.key, &self.request(), self.lost(), self.runtime).map(Some)
+    }
+
+    /// Nobody else may be at work on what is removed.
+    fn erase(&self) -> Result<(), EngineError> {
+        self.writable()?;
+        let opened = self.open()?;
+        let request = Request { mode: Mode::Exclusive, ..self.request() };
+        let _lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
+        self.runtime.block_on(repository::erase(self.store.as_ref()))?;
+        Ok(())
+    }
+
+    /// A lock that can't be kept ends the process before somebody else takes it for dead.
+    fn lost(&self) -> Lost {
+        let (reporter, holding, store) = (self.reporter.clone(), self.holding.clone(), self.store.clone());
+        Arc::new(move |lock| match lock {
+            Ok(id) => {
+                holding.set(&store, id);
+                reporter.say(&Event::Locked(id.to_owned()));
+            }
+            Err(error) => {
+                reporter.say(&Event::Failed(error));
+                std::process::exit(4);
+            }
+        })
+    }
+
+    fn restore(&self, options: &RestoreOptions) -> Result<RestoreReport, EngineError> {
+        // Nobody takes the run over while this process still writes.
+        let _work = WorkLock::take(&options.to).map_err(|error| EngineError::Destination {
+            path: options.to.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        let opened = self.open()?;
+        let _lock = self.lock(&opened)?;
+        let indexed =
+            opened.repository.to_indexed().map_err(|error| EngineError::repository("reading the index", &error))?;
+        writer::restore(&indexed, opened.gate, options, self.reporter.as_ref())
+    }
+
+    fn verify(&self, depth: Depth) -> Result<VerifyReport, EngineError> {
+        let bars = Bars(self.reporter.clone());
+        let opened = repository::open_with(&self.store, &self.order.password, self.runtime, bars)?;
+        self.reporter.say(&Event::Opened);
+        let _lock = self.lock(&opened)?;
+        verify(&opened, depth, self.runtime)
+    }
+
+    fn writable(&self) -> Result<(), EngineError> {
+        if self.order.lock.none { Err(EngineError::ReadOnly { place: self.store.describe() }) } else { Ok(()) }
+    }
+
+    fn backup(
+        &self,
+        mut options: BackupOptions,
+        depth: Option<Depth>,
+        keep: Option<&Keep>,
+        pinned: &[String],
+    ) -> Result<Stored, EngineError> {
+        self.writable()?;
+        options.repository = options.repository.or_else(|| self.order.location.folder());
+        let opened = self.open()?;
+        let lock = self.lock(&opened)?;
+        let Opened { repository, gate, store, lost, id, key } = opened;
+        let indexed =
+            repository.to_indexed_ids().map_err(|error| EngineError::repository("reading the index", &error))?;
+        let backup = source::backup(&indexed, &gate, &options, self.reporter.as_ref())?;
+        let opened = Opened { repository: indexed.drop_index(), gate, store, lost, id, key };
+        let verify = depth.map(|depth| verify(&opened, depth, self.runtime)).transpose()?;
+        drop(lock);
+        let forget = keep.map(|keep| self.forget_after(&opened, keep, pinned));
+        Ok(Stored { backup, forget, verify })
+    }
+
+    /// The backup has succeeded, whatever retention meets.
+    fn forget_after(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> ForgetReport {
+        self.forget(opened, keep, pinned).unwrap_or_else(|error| {
+            let warning = format!("The backup is stored; old points were not removed: {error}");
+            self.reporter.warning(&warning);
+            ForgetReport { warnings: vec![warning], ..ForgetReport::default() }
+        })
+    }
+
+    fn forget(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
+        self.writable()?;
+        let report = forget(opened, keep, pinned, &self.request(), self.lost(), self.runtime)?;
+        for warning in &report.warnings {
+            self.reporter.warning(warning);
+        }
+        Ok(report)
+    }
+}

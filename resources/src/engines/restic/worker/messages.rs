@@ -1,0 +1,239 @@
+//! What a worker is told and what it answers: one line of JSON on its input, then lines of JSON on its output.
+
+use super::super::error::EngineError;
+use super::super::forget::ForgetReport;
+use super::super::points::Point;
+use super::super::source::{BackupOptions, BackupReport};
+use super::super::verify::{Depth, VerifyReport};
+use super::super::writer::{RestoreOptions, RestoreReport};
+use crate::connections::s3::{S3Clients, S3Connection};
+use crate::retention::Keep;
+use crate::secret::Secret;
+use crate::store::local::LocalStore;
+use crate::store::{ObjectStore, StoreError};
+use serde::{Deserialize, Serialize, Serializer};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where a repository lies.
+#[expect(clippy::large_enum_variant, reason = "there is one of it for each job")]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Location {
+    /// A folder.
+    Local {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A prefix of a bucket.
+    S3 {
+        /// The server and who we are there.
+        #[serde(with = "S3Wire")]
+        connection: S3Connection,
+        /// The bucket.
+        bucket: String,
+        /// Without a slash at either end; empty is the whole bucket.
+        prefix: String,
+    },
+}
+
+impl Location {
+    /// The store. Makes no request.
+    pub fn store(&self, clients: &S3Clients) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        Ok(match self {
+            Location::Local { path } => Arc::new(LocalStore::new(path)),
+            Location::S3 { connection, bucket, prefix } => Arc::new(clients.bucket(connection, bucket, prefix)?),
+        })
+    }
+
+    /// The folder, when it is one: it is left out of a backup.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match self {
+            Location::Local { path } => Some(path.clone()),
+            Location::S3 { .. } => None,
+        }
+    }
+
+    /// What no line of a log may hold.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        match self {
+            Location::Local { .. } => Vec::new(),
+            Location::S3 { connection, .. } => {
+                let secrets = [&connection.secret_access_key, &connection.session_token];
+                secrets.into_iter().filter_map(Clone::clone).collect()
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "S3Connection")]
+struct S3Wire {
+    name: Option<String>,
+    endpoint: Option<String>,
+    engine_endpoint: Option<String>,
+    region: String,
+    path_style: bool,
+    access_key_id: Option<String>,
+    #[serde(serialize_with = "exposed_option")]
+    secret_access_key: Option<Secret>,
+    #[serde(serialize_with = "exposed_option")]
+    session_token: Option<Secret>,
+    ca_pem: Option<String>,
+    fingerprint: Option<String>,
+    insecure: bool,
+    location: Option<String>,
+}
+
+/// The pipe to the worker is a place where secrets are meant to go.
+fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+fn exposed_option<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(Secret::expose).serialize(serializer)
+}
+
+/// How the repository is locked while the job runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockOrder {
+    /// How long somebody else's lock is waited for.
+    pub wait_seconds: u64,
+    /// Ids of locks of runs that were taken over.
+    pub dead: Vec<String>,
+    /// No lock is written: the store is read-only.
+    pub none: bool,
+}
+
+/// Everything a worker needs to know.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// Where the repository lies.
+    pub location: Location,
+    /// Its password.
+    #[serde(serialize_with = "exposed")]
+    pub password: Secret,
+    /// How it is locked.
+    pub lock: LockOrder,
+    /// The id that the repository has to have; any, if there is none.
+    #[serde(default)]
+    pub expect: Option<String>,
+    /// What is to be done.
+    pub job: Job,
+}
+
+/// What is to be done.
+#[expect(clippy::large_enum_variant, reason = "there is one of it for each worker")]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Make a repository, or finish one whose making was interrupted; one that the password opens is taken as it is.
+    Init {
+        /// log2 of scrypt's N of a new key file; [`super::super::keys::LOG_N`] outside tests.
+        log_n: u8,
+        /// Whether a repository that is there already is taken over.
+        adopt: bool,
+    },
+    /// Try the password.
+    Check,
+    /// List the recovery points.
+    Points,
+    /// Back up, then check and remove old points as far as that is ordered.
+    Backup {
+        /// What and how.
+        options: BackupOptions,
+        /// What is checked afterwards.
+        verify: Option<Depth>,
+        /// The policy; none removes nothing.
+        keep: Option<Keep>,
+        /// Ids of points that stay whatever the policy says.
+        pinned: Vec<String>,
+    },
+    /// Restore a point or a part of it.
+    Restore {
+        /// What and where to.
+        options: RestoreOptions,
+    },
+    /// Check the repository.
+    Verify {
+        /// How much of it.
+        depth: Depth,
+    },
+    /// Remove the repository.
+    Erase,
+    /// Remove old points.
+    Forget {
+        /// The policy.
+        keep: Keep,
+        /// Ids of points that stay whatever the policy says.
+        pinned: Vec<String>,
+    },
+}
+
+/// What a backup job did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// The point that it stored.
+    pub backup: BackupReport,
+    /// What retention did.
+    pub forget: Option<ForgetReport>,
+    /// What was checked.
+    pub verify: Option<VerifyReport>,
+}
+
+/// What a job gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The repository is there.
+    Init {
+        /// Its id.
+        id: String,
+        /// Whether this job made it.
+        made: bool,
+    },
+    /// The password opens it.
+    Check {
+        /// The repository's id.
+        id: String,
+    },
+    /// All of them, newest first.
+    Points(Vec<Point>),
+    /// A backup is stored.
+    Backup(Stored),
+    /// It is restored.
+    Restore(RestoreReport),
+    /// It is whole.
+    Verify(VerifyReport),
+    /// Old points are gone.
+    Forget(ForgetReport),
+    /// The repository is gone.
+    Erased,
+}
+
+/// A line that a worker says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", content = "with", rename_all = "snake_case")]
+pub enum Event {
+    /// The key is derived: the memory that it took is free again.
+    Opened,
+    /// It holds this lock now; a refreshed lock has a new id.
+    Locked(String),
+    /// How far it is.
+    Progress {
+        /// Entries done.
+        files: u64,
+        /// Bytes done.
+        bytes: u64,
+        /// Entries in all, as far as is known.
+        total_files: u64,
+        /// Bytes in all, as far as is known.
+        total_bytes: u64,
+    },
+    /// Something that the user should know.
+    Warning(String),
+    /// The job is done. The last line.
+    Done(Outcome),
+    /// It could not be done. The last line.
+    Failed(EngineError),
+}

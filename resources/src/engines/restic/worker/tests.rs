@@ -1,0 +1,269 @@
+//! Real worker processes: this test program, told to be one.
+
+use super::super::locks;
+use super::super::points::Phase;
+use super::super::source::BackupOptions;
+use super::super::testing::{LOG_N, Lab};
+use super::super::verify::Depth;
+use super::super::writer::RestoreOptions;
+use super::*;
+use crate::engines::restic::error::EngineError;
+use crate::retention::Keep;
+use crate::secret::Secret;
+use std::future::pending;
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[test]
+#[ignore = "a worker process, which the tests below start"]
+fn as_a_worker() {
+    let code = worker_main();
+    assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));
+}
+
+fn worker() -> Worker {
+    let this = std::env::current_exe().unwrap();
+    Worker::at(this, ["--exact", "engines::restic::worker::tests::as_a_worker", "--ignored", "--nocapture"])
+}
+
+fn order(lab: &Lab, job: Job) -> Order {
+    let lock = LockOrder::default();
+    Order { location: Location::Local { path: lab.repo() }, password: lab.password.clone(), lock, expect: None, job }
+}
+
+fn run(lab: &Lab, order: &Order) -> (Result<Outcome, EngineError>, Vec<Event>) {
+    let mut events = Vec::new();
+    let result = lab.runtime.block_on(worker().run(order, &mut |event| events.push(event.clone()), pending::<()>()));
+    (result, events)
+}
+
+fn backup(lab: &Lab, keep: Option<u32>) -> Job {
+    Job::Backup {
+        options: BackupOptions { paths: vec![lab.data()], host: Some("nas".into()), ..BackupOptions::default() },
+        verify: Some(Depth::Data),
+        keep: keep.map(|last| Keep { last: Some(last), ..Keep::default() }),
+        pinned: Vec::new(),
+    }
+}
+
+#[test]
+fn a_repository_is_made_filled_listed_pruned_and_checked_by_workers() {
+    let lab = Lab::new();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    let init = order(&lab, Job::Init { log_n: LOG_N, adopt: true });
+    let Ok(Outcome::Init { id, made: true }) = run(&lab, &init).0 else { panic!() };
+    assert_eq!(run(&lab, &init).0, Ok(Outcome::Init { id: id.clone(), made: false }));
+    assert_eq!(run(&lab, &order(&lab, Job::Check)).0, Ok(Outcome::Check { id }));
+
+    let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
+    let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
+    assert_eq!((stored.backup.files, stored.backup.bytes_processed), (1, 7));
+    assert_eq!(stored.verify.unwrap().points, 1);
+    assert_eq!(stored.forget.unwrap().kept, 1);
+    assert!(events.contains(&Event::Opened) && events.iter().any(|event| matches!(event, Event::Locked(_))));
+
+    let (second, _) = run(&lab, &order(&lab, backup(&lab, Some(1))));
+    let Ok(Outcome::Backup(second)) = second else { panic!("{second:?}") };
+    assert_eq!(second.forget.unwrap().removed, [stored.backup.snapshot]);
+    let Ok(Outcome::Points(points)) = run(&lab, &order(&lab, Job::Points)).0 else { panic!() };
+    assert_eq!((points.len(), &points[0].id, points[0].phase), (1, &second.backup.snapshot, Phase::Complete));
+    let (whole, events) = run(&lab, &order(&lab, Job::Verify { depth: Depth::Data }));
+    assert!(matches!(&whole, Ok(Outcome::Verify(report)) if report.points == 1), "{whole:?}");
+    let read_all = |event: &Event| matches!(event, Event::Progress { bytes, total_bytes, .. } if *bytes > 0 && bytes == total_bytes);
+    assert!(events.iter().any(read_all), "{events:?}");
+
+    let to = lab.folder.path().join("restored");
+    let options = RestoreOptions {
+        snapshot: points[0].id.clone(),
+        path: lab.data(),
+        to: to.clone(),
+        ..RestoreOptions::default()
+    };
+    let (restored, events) = run(&lab, &order(&lab, Job::Restore { options }));
+    let Ok(Outcome::Restore(report)) = restored else { panic!("{restored:?}") };
+    assert_eq!((report.files, report.bytes), (1, 7));
+    assert_eq!(std::fs::read_to_string(to.join("file")).unwrap(), "content");
+    assert!(events.iter().any(|event| matches!(event, Event::Progress { bytes: 7, .. })), "{events:?}");
+    assert!(lab.files("locks/").is_empty());
+    lab.restic_ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn an_error_comes_back_as_it_was() {
+    let lab = Lab::with_repository();
+    let mut wrong = order(&lab, Job::Check);
+    wrong.password = Secret::new("wrong");
+    assert!(matches!(run(&lab, &wrong).0, Err(EngineError::WrongPassword { keys: 1, .. })));
+    let mut read_only = order(&lab, backup(&lab, None));
+    read_only.lock.none = true;
+    assert!(matches!(run(&lab, &read_only).0, Err(EngineError::ReadOnly { .. })));
+    let nowhere = Order { location: Location::Local { path: "/nowhere/at/all".into() }, ..order(&lab, Job::Points) };
+    let Err(EngineError::Storage { message, .. }) = run(&lab, &nowhere).0 else { panic!() };
+    assert_eq!(message, "/nowhere/at does not exist");
+}
+
+#[test]
+fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_stored() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    lab.backup(BackupOptions::default());
+    let opened = lab.open().unwrap();
+    let request = locks::Request { mode: locks::Mode::Shared, wait: Duration::ZERO, dead: Vec::new() };
+    let _lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
+    let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
+    let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
+    let warnings = stored.forget.unwrap().warnings;
+    assert!(warnings[0].contains("is locked for reading and writing by"), "{warnings:?}");
+    assert!(events.contains(&Event::Warning(warnings[0].clone())));
+}
+
+/// A worker that waits for somebody else's lock, and whether it is alive.
+fn waiting(lab: &Lab) -> (Order, locks::RepositoryLock) {
+    let opened = lab.open().unwrap();
+    let request = locks::Request { mode: locks::Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new() };
+    let lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
+    let mut order = order(lab, Job::Verify { depth: Depth::Structure });
+    order.lock.wait_seconds = 600;
+    (order, lock)
+}
+
+#[test]
+fn a_cancelled_worker_ends_within_two_seconds() {
+    let lab = Lab::with_repository();
+    let (order, _lock) = waiting(&lab);
+    let started = Instant::now();
+    let cancel = async { tokio::time::sleep(Duration::from_secs(1)).await };
+    let result = lab.runtime.block_on(worker().run(&order, &mut |_| {}, cancel));
+    assert_eq!(result, Err(EngineError::Cancelled));
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+}
+
+/// A worker without the client, its input and its output.
+fn raw(order: &Order) -> (std::process::Child, std::process::ChildStdin, std::process::ChildStdout) {
+    let mut line = serde_json::to_vec(order).unwrap();
+    line.push(b'\n');
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "engines::restic::worker::tests::as_a_worker", "--ignored", "--nocapture"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&line).unwrap();
+    let output = child.stdout.take().unwrap();
+    (child, input, output)
+}
+
+#[test]
+fn what_a_killed_worker_left_stops_nobody_and_the_next_one_finishes() {
+    let lab = Lab::with_repository();
+    for n in 0..20 {
+        let content: Vec<u8> = (0..1_000_000).map(|_| rand::random()).collect();
+        std::fs::write(lab.data().join(format!("file{n}")), content).unwrap();
+    }
+    let order = order(&lab, backup(&lab, Some(1)));
+    let (mut child, _input, output) = raw(&order);
+    let locked = std::io::BufReader::new(output).lines().map_while(Result::ok).find(|line| line.contains("\"locked\""));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(locked.is_some());
+    assert_eq!(lab.files("locks/").len(), 1, "it was killed while it held its lock");
+    assert!(lab.files("snapshots/").is_empty());
+    let stored = run(&lab, &order).0;
+    assert!(matches!(&stored, Ok(Outcome::Backup(stored)) if stored.backup.files == 20), "{stored:?}");
+    assert!(lab.files("locks/").is_empty(), "the dead lock is gone");
+    lab.restic_ok(&["check"]);
+    lab.restic_ok(&["prune"]);
+}
+
+#[test]
+fn a_worker_ends_and_takes_its_lock_away_when_its_input_closes() {
+    let lab = Lab::with_repository();
+    // A lock of somebody else keeps it waiting, so that it is alive when its input closes.
+    let (order, held) = waiting(&lab);
+    let (mut child, input, _output) = raw(&order);
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the lock");
+    drop(input);
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it has to end with its input");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(held);
+    assert!(lab.files("locks/").is_empty());
+}
+
+#[test]
+fn a_worker_that_dies_or_does_not_start_is_an_error_with_its_last_words_and_without_secrets() {
+    let lab = Lab::with_repository();
+    let order = order(&lab, Job::Check);
+    let run = |worker: Worker| lab.runtime.block_on(worker.run(&order, &mut |_| {}, pending::<()>()));
+    let missing = run(Worker::at("/nowhere", ["worker"]));
+    assert!(matches!(missing, Err(EngineError::Worker { reason, .. }) if reason.starts_with("could not be started")));
+    let dying = Worker::at("/bin/sh", ["-c", "read line; echo the password is correct >&2; kill -9 $$"]);
+    let Err(EngineError::Worker { reason, log }) = run(dying) else { panic!() };
+    assert!(reason.starts_with("ended without a result (signal: 9"), "{reason}");
+    assert_eq!(log, ["the password is (sensitive)"]);
+}
+
+#[test]
+fn what_a_worker_prints_comes_into_our_own_log_without_secrets() {
+    let lab = Lab::with_repository();
+    let order = order(&lab, Job::Check);
+    let heard = Heard::default();
+    let _guard = tracing::subscriber::set_default(heard.clone());
+    let talking = Worker::at("/bin/sh", ["-c", "read line; echo the password is correct, says rustic >&2"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert!(runtime.block_on(talking.run(&order, &mut |_| {}, pending::<()>())).is_err());
+    let heard = heard.0.lock().unwrap().join("\n");
+    assert!(heard.contains("DEBUG") && heard.contains("the password is (sensitive), says rustic"), "{heard}");
+    assert!(!heard.contains("correct"), "{heard}");
+}
+
+/// Keeps what is logged on this thread.
+#[derive(Clone, Default)]
+struct Heard(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Heard {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = event.metadata().level().to_string();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            line.push_str(&format!(" {field}={value:?}"));
+        });
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_repository_on_a_real_s3_server_is_served_by_workers_too() {
+    let minio = crate::store::testing::Minio::start();
+    let lab = Lab::new();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    let location = Location::S3 { connection: minio.connection(), bucket: "bucket".into(), prefix: "p".into() };
+    let order = |job| Order { location: location.clone(), ..order(&lab, job) };
+    assert!(run(&lab, &order(Job::Init { log_n: LOG_N, adopt: false })).0.is_ok());
+    for _ in 0..2 {
+        let stored = run(&lab, &order(backup(&lab, Some(1)))).0;
+        assert!(matches!(stored, Ok(Outcome::Backup(_))), "{stored:?}");
+    }
+    let Ok(Outcome::Points(points)) = run(&lab, &order(Job::Points)).0 else { panic!() };
+    assert_eq!(points.len(), 1);
+}

@@ -1,0 +1,205 @@
+//! The destination of a restore: every name is resolved below an open folder, and no link is ever followed.
+
+use super::super::error::EngineError;
+use super::super::source::is_ledger_name;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::{Errno, Result};
+use sha2::{Digest, Sha256};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// The folder that holds the destination, open, and the destination's name in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    base: OwnedFd,
+    base_path: PathBuf,
+    /// The beginning of the names of files that are being written.
+    partial: String,
+    counter: AtomicU64,
+}
+
+/// Why an entry was not written.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// This entry has a problem; the others need not.
+    Entry(String),
+    /// Nothing more can be written.
+    Fatal(EngineError),
+}
+
+impl Fault {
+    /// Tells a full or read-only disk, which ends a restore, from what concerns one entry.
+    pub fn of(path: &Path, error: Errno) -> Self {
+        let reason = std::io::Error::from(error).to_string();
+        match error {
+            Errno::NOSPC | Errno::DQUOT | Errno::ROFS => {
+                Self::Fatal(EngineError::Destination { path: path.display().to_string(), reason })
+            }
+            _ => Self::Entry(reason),
+        }
+    }
+}
+
+impl Place {
+    /// Opens the folder that holds `to`; nothing is written.
+    pub fn open(to: &Path) -> std::result::Result<Self, EngineError> {
+        let refuse =
+            |path: &Path, reason: String| EngineError::Destination { path: path.display().to_string(), reason };
+        let clean = to.components().all(|part| !matches!(part, std::path::Component::ParentDir));
+        if !to.is_absolute() || !clean {
+            return Err(refuse(to, "it has to be absolute and without `..`".to_owned()));
+        }
+        let base_path = to.parent().unwrap_or(to);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fail = |error: Errno| refuse(base_path, std::io::Error::from(error).to_string());
+        let base = rustix::fs::open(base_path, flags, Mode::empty()).map_err(fail)?;
+        let hash = hex::encode(&Sha256::digest(to.as_os_str().as_bytes())[..4]);
+        Ok(Self {
+            base,
+            base_path: base_path.to_path_buf(),
+            partial: format!(".dr-part-{hash}-"),
+            counter: AtomicU64::new(0),
+        })
+    }
+
+    /// The whole path of something below, for messages.
+    pub fn show(&self, relative: &Path) -> PathBuf {
+        self.base_path.join(relative)
+    }
+
+    /// Opens a folder below, name by name.
+    pub fn folder(&self, relative: &Path) -> Result<OwnedFd> {
+        let mut folder = rustix::io::fcntl_dupfd_cloexec(&self.base, 3)?;
+        for name in relative {
+            folder = open_folder(&folder, name)?;
+        }
+        Ok(folder)
+    }
+
+    /// Makes a new file beside the place that it is for, readable by nobody else.
+    pub fn new_file(&self, folder: impl AsFd) -> Result<(OsString, File)> {
+        self.unused(|name| {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(folder.as_fd(), name, flags, Mode::RUSR | Mode::WUSR).map(File::from)
+        })
+    }
+
+    /// Makes something under a name that is not in use; `make` fails with EEXIST when it is.
+    pub fn unused<T>(&self, make: impl Fn(&OsStr) -> Result<T>) -> Result<(OsString, T)> {
+        loop {
+            let name = OsString::from(format!("{}{:x}", self.partial, self.counter.fetch_add(1, Ordering::Relaxed)));
+            match make(&name) {
+                Err(Errno::EXIST) => {}
+                made => return made.map(|made| (name, made)),
+            }
+        }
+    }
+
+    /// Whether a restore to the same destination that was killed has left this behind.
+    pub fn is_left_over(&self, name: &OsStr) -> bool {
+        name.as_bytes()
+            .strip_prefix(self.partial.as_bytes())
+            .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_hexdigit))
+    }
+
+    /// Renames what was written to its name. A folder in its place goes with what is in it only when `recursive`.
+    pub fn put(&self, folder: impl AsFd, from: &OsStr, to: &OsStr, recursive: bool) -> Result<()> {
+        let folder = folder.as_fd();
+        let put = || rustix::fs::renameat(folder, from, folder, to);
+        let result = match put() {
+            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+                if recursive { Self::remove_all(folder, to).map(drop) } else { remove_folder(folder, to) }
+                    .and_then(|()| put())
+            }
+            result => result,
+        };
+        if result.is_err() {
+            let _ = rustix::fs::unlinkat(folder, from, AtFlags::empty());
+        }
+        result
+    }
+
+    /// Removes an entry with all that is below it, but no ledger and nothing on another file system. Returns how many.
+    pub fn remove_all(folder: impl AsFd, name: &OsStr) -> Result<u64> {
+        let folder = folder.as_fd();
+        let device = rustix::fs::fstat(folder)?.st_dev;
+        let Some(stat) = stat(folder, name)? else { return Ok(0) };
+        if !is_folder(&stat) {
+            rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+            return Ok(1);
+        }
+        let inner = open_folder(folder, name)?;
+        if stat.st_dev != device {
+            return Err(Errno::XDEV);
+        }
+        let names = names(&inner)?;
+        if is_ledger(name, &names) {
+            return Err(Errno::BUSY);
+        }
+        if stat.st_mode & 0o700 != 0o700 {
+            let _ = rustix::fs::fchmod(&inner, Mode::RWXU); // what can't be removed after this is told below
+        }
+        let mut count = 1;
+        for name in names {
+            count += Self::remove_all(&inner, &name)?;
+        }
+        rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
+        Ok(count)
+    }
+}
+
+/// A user's own folder may be called like a ledger: only one that holds what a ledger holds is one.
+pub(super) fn is_ledger(name: &OsStr, inside: &[OsString]) -> bool {
+    is_ledger_name(name) && inside.iter().any(|name| name == "runs" || name == "lock")
+}
+
+fn remove_folder(folder: impl AsFd, name: &OsStr) -> Result<()> {
+    rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
+}
+
+/// Opens a folder in a folder; a link to one is refused.
+pub(super) fn open_folder(folder: impl AsFd, name: &OsStr) -> Result<OwnedFd> {
+    rustix::fs::openat(folder, name, FOLDER, Mode::empty())
+}
+
+/// Opens a regular file to read it; a link is refused, and a pipe is not waited for.
+pub(super) fn open_file(folder: impl AsFd, name: &OsStr) -> Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, Mode::empty()).map(File::from)
+}
+
+/// What is known of an entry itself, or `None` when there is none.
+pub(super) fn stat(folder: impl AsFd, name: &OsStr) -> Result<Option<Stat>> {
+    match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        stat => stat.map(Some),
+    }
+}
+
+/// The names in a folder.
+pub(super) fn names(folder: impl AsFd) -> Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name));
+        }
+    }
+    Ok(names)
+}
+
+/// Whether it is a folder.
+pub(super) fn is_folder(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+/// Whether it is a regular file.
+pub(super) fn is_file(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}

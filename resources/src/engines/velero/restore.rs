@@ -1,0 +1,478 @@
+//! Restores namespaces from a backup: the engine's side of the restore state machine.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::bucket::{Bucket, Contents};
+use super::documents::{Method, Resources, Results, Status, Volume};
+use super::labels;
+use super::namespaces::{self, Freshness};
+use super::points::{Phase, Point, Series};
+use super::selection::Selection;
+use super::server::{self, BACKUP, Ended, Location, Order, RESTORE, Server, before, is_under_way, listed, verdict};
+use crate::connections::kubernetes::{DynamicObject, Kind};
+use crate::engines::concepts::RestoreEngine;
+use crate::ledger::{PinnedPoint, engine_object_name};
+use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Safety};
+use crate::store::StoreError;
+
+/// Of how many points it is read what they hold: more than the newest is compared with.
+const DESCRIBED: usize = 32;
+
+/// How long a safety backup is kept.
+const SAFETY_TTL: &str = "720h";
+
+/// How many warnings of Velero's are shown.
+const SHOWN: usize = 5;
+
+/// What of the spec of the restored backup a safety backup is made with too: how volumes are saved there.
+const VOLUME_FIELDS: [&str; 8] = [
+    "snapshotVolumes",
+    "snapshotMoveData",
+    "defaultVolumesToFsBackup",
+    "volumeSnapshotLocations",
+    "csiSnapshotTimeout",
+    "itemOperationTimeout",
+    "resourcePolicy",
+    "datamover",
+];
+
+/// Namespaces to restore.
+pub struct NamespaceRestore {
+    /// Velero on the cluster that is restored to.
+    pub server: Server,
+    /// Where the points are.
+    pub bucket: Bucket,
+    /// The bucket's name and the prefix in it, as a location names them.
+    pub place: (String, String),
+    /// The location that the source is registered as, if it is.
+    pub location: Option<String>,
+    /// Which points count.
+    pub series: Series,
+    /// What is restored.
+    pub selection: Selection,
+    /// The same as a spec of Velero's, without the backup.
+    pub spec: Value,
+    /// Storage classes that are replaced.
+    pub storage_classes: Vec<(String, String)>,
+    /// Whether a restore, or a backup, that failed in part counts as one that succeeded.
+    pub accept_partially_failed: bool,
+}
+
+impl NamespaceRestore {
+    async fn location(&self) -> Result<Location, EngineError> {
+        self.server.location(&self.place.0, &self.place.1, self.location.as_deref()).await
+    }
+
+    async fn stored(&self, id: &str) -> Result<Point, EngineError> {
+        let gone = || EngineError::nothing_written(format!("there is no backup {id} in {}", self.bucket.describe()));
+        self.bucket.point(id).await.map_err(unread)?.ok_or_else(gone)
+    }
+
+    /// Refuses what would end well and bring no data.
+    fn check_content(&self, point: &Point, contents: &Contents) -> Result<(), EngineError> {
+        let volumes = contents.volumes.as_deref().unwrap_or_default();
+        match self.selection.hopeless(volumes) {
+            Some(why) => Err(EngineError::nothing_written(format!("{} would bring no data: {why}", point.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses claims that exist: Velero leaves them as they are, with what is in them, also when resources are updated.
+    /// Those that a Restore of ours makes just now are none of that, if there may be one.
+    async fn check_claims(&self, point: &str, contents: &Contents, may_be_ours: bool) -> Result<(), EngineError> {
+        if self.selection.without_content {
+            return Ok(());
+        }
+        let resources = self.bucket.resources(point).await.map_err(unread)?;
+        let volumes = contents.volumes.as_deref().unwrap_or_default();
+        let mut there = Vec::new();
+        let mut existing: Vec<(String, Vec<DynamicObject>)> = Vec::new();
+        for (namespace, claim) in self.selection.claims(resources.as_ref(), volumes) {
+            let namespace = self.selection.destination(&namespace).to_owned();
+            if !existing.iter().any(|(listed, _)| *listed == namespace) {
+                let labels = self.selection.label_selector();
+                let cluster = &self.server.cluster;
+                let claims = cluster.list(&Kind::PVC, Some(&namespace), labels.as_deref()).await.map_err(before)?;
+                existing.push((namespace.clone(), claims));
+            }
+            let claims = existing.iter().filter(|(listed, _)| *listed == namespace).flat_map(|(_, claims)| claims);
+            let Some(found) = claims.into_iter().find(|object| object.metadata.name.as_ref() == Some(&claim)) else {
+                continue;
+            };
+            let made_by = found.metadata.labels.as_ref().and_then(|labels| labels.get(labels::RESTORE));
+            let is_fine = match made_by {
+                Some(restore) if may_be_ours => self.is_at_it(restore, point).await?,
+                _ => false,
+            };
+            if !is_fine {
+                let made_by = made_by.map(|restore| format!(" (made by the Restore {restore})")).unwrap_or_default();
+                there.push(format!("{namespace}/{claim}{made_by}"));
+            }
+        }
+        match there.as_slice() {
+            [] => Ok(()),
+            there => Err(EngineError::nothing_written(format!(
+                "these PersistentVolumeClaims exist on cluster `{}` and Velero would skip them, with what is in them: {}. \
+                 Delete them first, restore to another namespace with namespace_mapping, or leave \
+                 \"persistentvolumeclaims\" out with excluded_resources",
+                self.server.cluster.name(),
+                listed(there, SHOWN).join(", ")
+            ))),
+        }
+    }
+
+    /// Whether a Restore is one of ours that is still at work on this point, or has done it.
+    async fn is_at_it(&self, restore: &str, point: &str) -> Result<bool, EngineError> {
+        let found = self.server.cluster.get(&RESTORE, &self.server.namespace, restore).await.map_err(before)?;
+        Ok(found.is_some_and(|object| {
+            let status = Status::of(&object.data);
+            let ours = object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(labels::RUN));
+            ours && object.data["spec"]["backupName"] == point && (is_under_way(&status) || self.is_success(&status))
+        }))
+    }
+
+    fn is_success(&self, status: &Status) -> bool {
+        status.phase == "Completed" || (status.phase == "PartiallyFailed" && self.accept_partially_failed)
+    }
+
+    /// The spec of a Restore. A safety backup is brought back whole, over what is there.
+    fn spec_for(&self, point: &Point, modifier: Option<&str>) -> Value {
+        let mut spec = match point.safety {
+            true => json!({
+                "includedNamespaces": self.selection.destinations(),
+                "existingResourcePolicy": "update",
+            }),
+            false => self.spec.clone(),
+        };
+        spec["backupName"] = point.name.clone().into();
+        if let Some(name) = modifier.filter(|_| !point.safety) {
+            spec["resourceModifier"] = json!({ "kind": "ConfigMap", "name": name });
+        }
+        spec
+    }
+
+    /// Velero's own way to change storage classes holds for every restore on the cluster; modifiers hold for one.
+    async fn put_modifier(&self, name: &str) -> Result<Option<String>, EngineError> {
+        if self.storage_classes.is_empty() {
+            return Ok(None);
+        }
+        let body = json!({
+            "metadata": { "labels": { labels::EXCLUDE: "true" } },
+            "data": { "rules.yaml": modifier(&self.storage_classes).to_string() },
+        });
+        let Server { cluster, namespace, .. } = &self.server;
+        cluster.apply(&Kind::CONFIG_MAP, namespace, name, body, false).await.map_err(before)?;
+        Ok(Some(name.to_owned()))
+    }
+
+    async fn outcome(&self, ended: &Ended, point: &Point, contents: &Contents) -> Result<Restored, EngineError> {
+        let Ended { name, status } = ended;
+        let what = format!("the Restore {}/{name}", self.server.namespace);
+        let results = self.results(name).await;
+        match status.phase.as_str() {
+            "Completed" => {}
+            "PartiallyFailed" if self.accept_partially_failed => {}
+            "FailedValidation" => return Err(EngineError::nothing_written(verdict(&what, status, &[]))),
+            "PartiallyFailed" => {
+                let why = verdict(&what, status, &results.errors.lines());
+                let way_out = "what it could restore is there. accept_partially_failed = true takes that for a success";
+                return Err(EngineError::new(format!("{why}; {way_out}")));
+            }
+            _ => return Err(EngineError::new(verdict(&what, status, &results.errors.lines()))),
+        }
+        let written = self.bucket.restored(name).await.map_err(unread)?;
+        self.check_written(&what, written.as_ref(), status)?;
+        let volumes = self.bucket.restored_volumes(name).await.map_err(unread)?;
+        let volumes = volumes.as_deref().or(contents.volumes.as_deref()).unwrap_or_default();
+        let items = written.map_or(status.progress.unwrap_or_default().items_restored, |written| written.written());
+        Ok(Restored { bytes: bytes(volumes), items, warnings: self.warnings(point, contents, status, &results) })
+    }
+
+    /// An empty success is none.
+    fn check_written(&self, what: &str, written: Option<&Resources>, status: &Status) -> Result<(), EngineError> {
+        let progress = status.progress.unwrap_or_default();
+        let skipped = match written {
+            Some(written) if written.written() > 0 => return Ok(()),
+            Some(written) => written.count(),
+            None if progress.items_restored > 0 => return Ok(()),
+            None => 0,
+        };
+        let why = match skipped {
+            0 => "no object of the backup is selected".to_owned(),
+            skipped => format!(
+                "all {skipped} objects were there already and were skipped; existing_resource_policy = \"update\" changes \
+                 them, namespace_mapping restores elsewhere"
+            ),
+        };
+        Err(EngineError::new(format!("{what} ended {} and restored nothing: {why}", status.phase)))
+    }
+
+    /// What Velero complained about. It is told beside how a restore ended, so that it is missed is no failure.
+    async fn results(&self, restore: &str) -> Results {
+        match self.bucket.restore_results(restore).await {
+            Ok(results) => results.unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, restore, "what Velero says about the restore could not be read");
+                Results::default()
+            }
+        }
+    }
+
+    fn warnings(&self, point: &Point, contents: &Contents, status: &Status, results: &Results) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if status.phase == "PartiallyFailed" {
+            let errors = listed(&results.errors.lines(), SHOWN).join("; ");
+            warnings.push(format!("the restore failed in part, which is accepted: {errors}"));
+        }
+        if point.phase == Phase::PartiallyFailed {
+            warnings.push(format!("{} is a backup that failed in part, with {} errors", point.name, point.errors));
+        }
+        let empty = self.selection.empty_volumes(contents.volumes.as_deref().unwrap_or_default());
+        if !empty.is_empty() && !self.selection.without_content {
+            let empty = listed(&empty, SHOWN).join(", ");
+            warnings.push(format!("the content of these volumes is not in {}: {empty}", point.name));
+        }
+        if status.warnings > 0 {
+            let lines = listed(&results.warnings.lines(), SHOWN).join("; ");
+            warnings.push(format!("Velero has {} warnings: {lines}", status.warnings));
+        }
+        warnings
+    }
+}
+
+/// Resource modifiers that replace storage classes, in the form of Velero's `resourceModifierRules`.
+fn modifier(classes: &[(String, String)]) -> Value {
+    let rule = |resource: &str, from: &str, to: &str| {
+        json!({
+            "conditions": {
+                "groupResource": resource,
+                "matches": [{ "path": "/spec/storageClassName", "value": from }],
+            },
+            "patches": [{ "operation": "replace", "path": "/spec/storageClassName", "value": to }],
+        })
+    };
+    let of = |(from, to): &(String, String)| {
+        ["persistentvolumeclaims", "persistentvolumes"].map(|resource| rule(resource, from, to))
+    };
+    json!({ "version": "v1", "resourceModifierRules": classes.iter().flat_map(of).collect::<Vec<_>>() })
+}
+
+fn bytes(volumes: &[Volume]) -> u64 {
+    let saved = volumes.iter().filter(|volume| volume.method != Method::Nothing);
+    saved.filter_map(|volume| volume.bytes).sum()
+}
+
+/// The bucket could not be read.
+pub fn unread(error: StoreError) -> EngineError {
+    EngineError::nothing_written(error.to_string())
+}
+
+/// The points of a series, as the state machines take them.
+pub async fn list(bucket: &Bucket, series: &Series, accept_partial: bool) -> Result<Listing, EngineError> {
+    let all = bucket.points().await.map_err(unread)?;
+    let own: Vec<&Point> = all.iter().filter(|point| series.holds(point)).collect();
+    let described: Vec<String> = own.iter().take(DESCRIBED).map(|point| point.name.clone()).collect();
+    let contents = bucket.contents_of(&described).await.map_err(unread)?;
+    let bytes = contents.iter().map(Contents::bytes).chain(std::iter::repeat(None));
+    let points: Vec<_> =
+        own.iter().zip(bytes).filter_map(|(point, bytes)| point.as_run_point(bytes, accept_partial)).collect();
+    let first_use = match points.is_empty() {
+        false => FirstUse::NotProven("there are points".to_owned()),
+        true => first_use(bucket, &all).await?,
+    };
+    let near_misses = if points.is_empty() { near_misses(&all) } else { Vec::new() };
+    Ok(Listing { points, first_use, near_misses })
+}
+
+async fn first_use(bucket: &Bucket, all: &[Point]) -> Result<FirstUse, EngineError> {
+    let folders = bucket.folders().await.map_err(unread)?;
+    Ok(match (all.len(), folders.as_slice()) {
+        (0, []) => FirstUse::Proven,
+        (0, folders) => FirstUse::NotProven(format!("the bucket holds data of Velero's: {}", folders.join(", "))),
+        (others, _) => FirstUse::NotProven(format!("the bucket holds {others} backups of other things")),
+    })
+}
+
+/// How many other series are named.
+const NEAR: usize = 3;
+
+/// What the bucket holds instead.
+fn near_misses(all: &[Point]) -> Vec<String> {
+    let mut groups: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    for point in all.iter().filter(|point| point.phase != Phase::Unreadable) {
+        *groups.entry(point.namespaces.join(", ")).or_default() += 1;
+    }
+    let mut groups: Vec<_> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let say = |(namespaces, count): &(String, usize)| match count {
+        1 => format!("1 backup holds {namespaces}"),
+        count => format!("{count} backups hold {namespaces}"),
+    };
+    groups.iter().take(NEAR).map(say).collect()
+}
+
+#[async_trait]
+impl Points for NamespaceRestore {
+    async fn list(&self) -> Result<Listing, EngineError> {
+        list(&self.bucket, &self.series, self.accept_partially_failed).await
+    }
+
+    /// Everything that would end a restore badly, or well and without data, before anything is touched.
+    async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {
+        let stored = self.stored(&point.id).await?;
+        if stored.phase == Phase::Failed {
+            let message = format!("the backup {} failed: there is nothing whole in it to restore", stored.name);
+            return Err(EngineError::nothing_written(message));
+        }
+        let location = self.location().await?;
+        let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
+        self.check_content(&stored, &contents)?;
+        self.check_claims(&point.id, &contents, true).await?;
+        self.server.knows(&stored, &location).await
+    }
+}
+
+#[async_trait]
+impl Restore for NamespaceRestore {
+    async fn probe(&self) -> Result<Probe, EngineError> {
+        namespaces::probe(&self.server.cluster, &self.selection, Freshness::Now).await.map_err(before)
+    }
+
+    async fn restore(&self, point: &PinnedPoint, _: bool, journal: &Journal) -> Result<Restored, EngineError> {
+        let stored = self.stored(&point.id).await?;
+        let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
+        let record = journal.record().await;
+        let base = engine_object_name(&record.name, &record.key);
+        let of_this = |object: &Value, status: &Status| {
+            object["spec"]["backupName"] == *point.id && (is_under_way(status) || self.is_success(status))
+        };
+        let modifier = Some(base.as_str()).filter(|_| !self.storage_classes.is_empty());
+        let spec = self.spec_for(&stored, modifier);
+        let order = Order { kind: &RESTORE, base: &base, labels: json!({}), spec, fits: &of_this };
+        let name = match self.server.ordered(&order, journal).await? {
+            Some(name) => name,
+            None => {
+                let location = self.location().await?;
+                self.server.knows(&stored, &location).await?;
+                if !stored.safety {
+                    // What an earlier attempt made and left half filled would be skipped too.
+                    self.check_claims(&point.id, &contents, false).await?;
+                    self.put_modifier(&base).await?;
+                }
+                self.server.order(&order, journal).await?
+            }
+        };
+        let ended = self.server.ended(&RESTORE, &name, journal).await?;
+        if modifier.is_some() {
+            let Server { cluster, namespace, .. } = &self.server;
+            if let Err(error) = cluster.delete(&Kind::CONFIG_MAP, namespace, &base, None).await {
+                tracing::warn!(%error, "the modifiers of a restore that ended could not be removed");
+            }
+        }
+        self.outcome(&ended, &stored, &contents).await
+    }
+
+    async fn verify(&self, point: &PinnedPoint, _: &Journal) -> Result<(), EngineError> {
+        let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
+        let resources = self.bucket.resources(&point.id).await.map_err(unread)?;
+        let volumes = contents.volumes.as_deref().unwrap_or_default();
+        let mut missing = Vec::new();
+        // With a selector it is not known which of the claims it selects.
+        let claims = match self.selection.labels.is_empty() {
+            true => self.selection.claims(resources.as_ref(), volumes),
+            false => Vec::new(),
+        };
+        for (namespace, claim) in claims {
+            let namespace = self.selection.destination(&namespace);
+            let found = self.server.cluster.get(&Kind::PVC, namespace, &claim).await.map_err(server::engine)?;
+            if found.is_none() {
+                missing.push(format!("{namespace}/{claim}"));
+            }
+        }
+        match missing.as_slice() {
+            [] => Ok(()),
+            missing => Err(EngineError::new(format!(
+                "these PersistentVolumeClaims are in {} and not on cluster `{}` after its restore: {}",
+                point.id,
+                self.server.cluster.name(),
+                listed(missing, SHOWN).join(", ")
+            ))),
+        }
+    }
+}
+
+#[async_trait]
+impl Safety for NamespaceRestore {
+    async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
+        let record = journal.record().await;
+        let location = self.location().await?;
+        if location.read_only {
+            return Err(EngineError::nothing_written(format!(
+                "the BackupStorageLocation `{}` is read-only, so no safety backup can be stored; set safety_backup = false",
+                location.name
+            )));
+        }
+        let base = format!("{}-safety", engine_object_name(&record.name, &record.key));
+        let name = match self.taken(&record.key, &base).await? {
+            Some(name) => name,
+            None => {
+                let spec = self.safety_spec(&record.point, &location).await?;
+                let labels = json!({ labels::SAFETY: "true" });
+                let order = Order { kind: &BACKUP, base: &base, labels, spec, fits: &|_, _| false };
+                self.server.order_beside(&order, &record.key).await?
+            }
+        };
+        let ended = self.server.ended(&BACKUP, &name, journal).await?;
+        if ended.status.phase != "Completed" {
+            let complaints = self.bucket.backup_results(&name).await.ok().flatten().unwrap_or_default();
+            let what = format!("the safety backup {name}");
+            return Err(EngineError::nothing_written(verdict(&what, &ended.status, &complaints.errors.lines())));
+        }
+        let stored = self.stored(&name).await?;
+        let bytes = self.bucket.contents(&name).await.map_err(unread)?.bytes();
+        let untimed = || EngineError::nothing_written(format!("the safety backup {name} has no time"));
+        Ok(PinnedPoint { id: name.clone(), time: stored.time.ok_or_else(untimed)?, bytes })
+    }
+}
+
+impl NamespaceRestore {
+    /// The safety backup that an earlier attempt of the run began and that did not fail.
+    async fn taken(&self, key: &str, base: &str) -> Result<Option<String>, EngineError> {
+        let selector = format!("{}={key},{}", labels::RUN, labels::SAFETY);
+        let Server { cluster, namespace, .. } = &self.server;
+        let backups = cluster.list(&BACKUP, Some(namespace), Some(&selector)).await.map_err(before)?;
+        let at_work = backups.into_iter().filter(|backup| is_under_way(&Status::of(&backup.data)));
+        let names = at_work.filter_map(|backup| backup.metadata.name);
+        Ok(names.filter(|name| name.starts_with(base)).max())
+    }
+
+    /// What is about to be overwritten, saved as the restored backup was.
+    async fn safety_spec(&self, point: &Option<PinnedPoint>, location: &Location) -> Result<Value, EngineError> {
+        let mut there = Vec::new();
+        for name in self.selection.destinations() {
+            if self.server.cluster.get(&Kind::NAMESPACE, "", &name).await.map_err(before)?.is_some() {
+                there.push(name);
+            }
+        }
+        let mut spec = json!({ "includedNamespaces": there, "storageLocation": location.name, "ttl": SAFETY_TTL });
+        if let Some(point) = point {
+            let restored = self.stored(&point.id).await?;
+            for field in VOLUME_FIELDS {
+                if let Some(value) = restored.spec.get(field) {
+                    spec[field] = value.clone();
+                }
+            }
+        }
+        Ok(spec)
+    }
+}
+
+impl RestoreEngine for NamespaceRestore {
+    fn landmark(&self) -> Option<String> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

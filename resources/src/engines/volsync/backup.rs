@@ -1,0 +1,143 @@
+//! Backs a claim up with a ReplicationSource of its own: the engine's side of the backup state machine.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::claim::{Freshness, probe};
+use super::mover::{Mover, before, last};
+use super::{site, standing};
+use crate::connections::kubernetes::Kind;
+use crate::engines::restic::points::Point;
+use crate::engines::restic::restore::as_run_point;
+use crate::engines::restic::site::{Site, failure, unexpected};
+use crate::engines::restic::verify::Depth;
+use crate::engines::restic::worker::{Job, Outcome};
+use crate::ledger::{PinnedPoint, engine_object_name};
+use crate::run::{Backup, BackupStored, EngineError, FirstUse, Held, Journal, Listing, Points, Probe, ReadBack};
+
+/// A claim to back up.
+pub struct ClaimBackup {
+    /// What moves the bytes.
+    pub mover: Mover,
+    /// Where they go.
+    pub repository: Site,
+    /// `spec.restic` of the ReplicationSource, without what it keeps.
+    pub restic: Value,
+}
+
+impl ClaimBackup {
+    async fn all(&self) -> Result<Vec<Point>, EngineError> {
+        site::points(&self.repository).await.map_err(|error| failure(&error))
+    }
+
+    /// Every run of VolSync's removes what it is not told to keep, and the schedule's own policy is for the schedule to apply.
+    fn spec(&self, key: &str) -> Value {
+        let mut spec =
+            json!({ "sourcePVC": self.mover.claim, "trigger": { "manual": key }, "restic": self.restic.clone() });
+        spec["restic"]["retain"] = json!({ "within": "100y" });
+        spec
+    }
+}
+
+/// The id of the snapshot that a mover saved, as its log shows it.
+pub fn saved(log: &str) -> Result<&str, EngineError> {
+    let of_line = |line| {
+        let words: Vec<&str> = str::split_whitespace(line).collect();
+        matches!(words.as_slice(), ["snapshot", _, "saved"]).then(|| words[1])
+    };
+    if let Some(id) = log.lines().find_map(of_line) {
+        return Ok(id);
+    }
+    if log.contains("Directory is empty") {
+        return Err(EngineError::new("the claim is empty, and VolSync stores nothing of an empty one"));
+    }
+    Err(EngineError::new(format!("VolSync's mover does not say that it saved a snapshot, but: {}", last(log))))
+}
+
+#[async_trait]
+impl Points for ClaimBackup {
+    async fn list(&self) -> Result<Listing, EngineError> {
+        let series = site::series();
+        let points = self.all().await?.iter().filter(|point| series.holds(point)).filter_map(as_run_point).collect();
+        let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
+        Ok(Listing { points, first_use, near_misses: Vec::new() })
+    }
+
+    async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backup for ClaimBackup {
+    async fn probe(&self) -> Result<Probe, EngineError> {
+        let Mover { cluster, namespace, claim, .. } = &self.mover;
+        let seen = probe(cluster, namespace, claim, Freshness::Now).await.map_err(before)?;
+        match standing::has_filled(cluster, namespace, claim).await? {
+            true => Ok(Probe { born: None, ..seen }),
+            false => Ok(seen),
+        }
+    }
+
+    fn reads(&self) -> Option<String> {
+        let Mover { namespace, claim, .. } = &self.mover;
+        Some(hex::encode(&Sha256::digest(format!("{namespace}/{claim}"))[..8]))
+    }
+
+    async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError> {
+        let Mover { cluster, namespace, claim, .. } = &self.mover;
+        if cluster.get(&Kind::PVC, namespace, claim).await.map_err(before)?.is_none() {
+            return Err(EngineError::nothing_written(format!("{} does not exist", Kind::PVC.called(namespace, claim))));
+        }
+        let record = journal.record().await;
+        let name = engine_object_name(&record.name, &record.key);
+        let spec = self.spec(&record.key);
+        if !self.mover.is_ordered(&name, &spec, journal).await? {
+            self.mover.order(&name, &spec, journal).await?;
+        }
+        let ended = self.mover.ended(&name, &record.key).await;
+        // A failed one is begun anew for ever.
+        let cleared = self.mover.clear(&name).await;
+        let log = ended?;
+        let id = saved(&log)?;
+        cleared?;
+        let all = self.all().await?;
+        let stored = all.iter().find(|point| point.id.starts_with(id)).and_then(as_run_point);
+        let stored = stored.ok_or_else(|| EngineError::new(format!("snapshot {id} was saved and is not listed")))?;
+        // Programs before restic 0.17 wrote no figures down; an empty claim was an error above.
+        let held = Held { bytes: stored.bytes.unwrap_or_default(), items: stored.items.unwrap_or(1) };
+        Ok(BackupStored { point: stored.pinned(), held, warnings: Vec::new() })
+    }
+
+    async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
+        let depth = match depth {
+            ReadBack::None => return Ok(()),
+            ReadBack::Structure => Depth::Structure,
+            ReadBack::Data => Depth::Data,
+        };
+        match self.repository.order_with(Job::Verify { depth }, journal).await? {
+            Outcome::Verify(_) => Ok(()),
+            _ => Err(failure(&unexpected())),
+        }
+    }
+
+    /// The schedule's own source applies its policy with its next run.
+    async fn retain(&self, _: &[PinnedPoint], _: &Journal) -> Result<Vec<String>, EngineError> {
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_snapshot_that_was_saved_is_read_from_the_log() {
+        let log =
+            "no parent snapshot found, will read all files\nprocessed 2 files, 8 B in 0:00\nsnapshot 1e5fb9a8 saved\n";
+        assert_eq!(saved(log).unwrap(), "1e5fb9a8");
+        assert!(saved("== Directory is empty skipping backup ===").unwrap_err().to_string().contains("empty"));
+        assert!(saved("Fatal: wrong").unwrap_err().to_string().contains("Fatal: wrong"));
+    }
+}

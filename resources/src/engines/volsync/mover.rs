@@ -1,0 +1,216 @@
+//! Objects of VolSync's that are made for one run: ordered once, waited for, and removed with their movers.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::RUN_LABEL;
+use crate::clock;
+use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::quiesce::pods_using;
+use crate::engines::kubernetes::render;
+use crate::engines::kubernetes::watch::{Objects, Watches};
+use crate::run::{EngineError, Journal};
+
+/// How long VolSync is given to begin, how long an error of its may stand, and how long what is removed may take to go.
+const UNTOUCHED: Duration = Duration::from_secs(300);
+const STANDING: Duration = Duration::from_secs(60);
+const GONE: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How many lines of the mover's log are shown.
+const SHOWN: usize = 6;
+
+/// VolSync on a cluster, at work on one claim.
+pub struct Mover {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Waits for objects.
+    pub watches: Watches,
+    /// The namespace of the claim and of the Secret.
+    pub namespace: String,
+    /// The claim.
+    pub claim: String,
+    /// What tells it what to do: a ReplicationSource or a ReplicationDestination.
+    pub kind: Kind,
+    /// What the names of its Jobs begin with.
+    pub jobs: &'static str,
+}
+
+/// A failure before anything was written.
+pub fn before(error: ClusterError) -> EngineError {
+    EngineError::nothing_written(error.to_string())
+}
+
+/// A failure of which it is not known whether something was written.
+pub fn engine(error: ClusterError) -> EngineError {
+    EngineError::new(error.to_string())
+}
+
+impl Mover {
+    /// Whether the object of an earlier attempt is there and says the same.
+    pub async fn is_ordered(&self, name: &str, spec: &Value, journal: &Journal) -> Result<bool, EngineError> {
+        if journal.record().await.engine_object.as_deref() != Some(name) {
+            return Ok(false);
+        }
+        let found = self.cluster.get(&self.kind, &self.namespace, name).await.map_err(before)?;
+        Ok(found.is_some_and(|found| {
+            let same = render::differences(spec, found.data.get("spec")).is_empty();
+            same && found.metadata.deletion_timestamp.is_none()
+        }))
+    }
+
+    /// Makes the object of a run, whose manual trigger is the run's key. Its name is written down before it is made.
+    pub async fn order(&self, name: &str, spec: &Value, journal: &Journal) -> Result<(), EngineError> {
+        self.clear(name).await?;
+        journal.engine_object(name).await?;
+        let labels = json!({ RUN_LABEL: journal.key().await });
+        let body = json!({ "metadata": { "name": name, "labels": labels }, "spec": spec });
+        match self.cluster.create(&self.kind, &self.namespace, body).await {
+            // It was not there a moment ago: ours, and the answer was lost.
+            Ok(_) | Err(ClusterError::AlreadyExists { .. }) => Ok(()),
+            Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Broken { .. })) => Err(engine(error)),
+            Err(error) => Err(before(error)),
+        }
+    }
+
+    /// Removes the object, and waits until its mover is gone too: what it writes later would be over what comes after.
+    pub async fn clear(&self, name: &str) -> Result<(), EngineError> {
+        self.cluster.delete(&self.kind, &self.namespace, name, None).await.map_err(engine)?;
+        let (mover, begun) = (format!("{}{name}", self.jobs), Instant::now());
+        loop {
+            let object = self.cluster.get(&self.kind, &self.namespace, name).await.map_err(engine)?;
+            let job = self.cluster.get(&Kind::JOB, &self.namespace, &mover).await.map_err(engine)?;
+            let pods = pods_using(&self.cluster, &self.namespace, &self.claim).await?;
+            if object.is_none() && job.is_none() && !pods.iter().any(|pod| pod.starts_with(&mover)) {
+                return Ok(());
+            }
+            if begun.elapsed() > clock::scaled(GONE) {
+                let what = self.kind.called(&self.namespace, name);
+                return Err(EngineError::new(format!("{what} was removed, and its mover is still there")));
+            }
+            clock::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until VolSync is done; the mover's log.
+    pub async fn ended(&self, name: &str, key: &str) -> Result<String, EngineError> {
+        let mut seen = Seen::default();
+        let ended = self
+            .watches
+            .wait_for(&self.cluster, &self.kind, &self.namespace, |objects| step(objects, name, key, &mut seen));
+        let what = self.kind.called(&self.namespace, name);
+        match ended.await.map_err(engine)? {
+            Ended::Done(log) => Ok(log),
+            Ended::Failed(log) => Err(EngineError::new(format!("{what} failed: {}", last(&log)))),
+            Ended::Refused(why) => Err(EngineError::new(format!("VolSync can't run {what}: {why}"))),
+            Ended::Gone => Err(EngineError::new(format!("{what} was deleted by somebody while it ran"))),
+            Ended::Untouched => Err(EngineError::new(format!(
+                "VolSync has not begun with {what} for {} s: does it run?",
+                UNTOUCHED.as_secs()
+            ))),
+        }
+    }
+}
+
+/// How an object ended.
+enum Ended {
+    Done(String),
+    Failed(String),
+    Refused(String),
+    Gone,
+    Untouched,
+}
+
+/// What looks at an object have shown so far.
+#[derive(Default)]
+struct Seen {
+    since: Option<Instant>,
+    refused: Option<Instant>,
+    absent: usize,
+}
+
+/// A list that others asked for may be older than the object.
+const STALE: usize = 1;
+
+fn step(objects: &Objects, name: &str, key: &str, seen: &mut Seen) -> Option<Ended> {
+    let since = *seen.since.get_or_insert_with(Instant::now);
+    let Some(object) = objects.get(name) else {
+        seen.absent += 1;
+        return (seen.absent > STALE).then_some(Ended::Gone);
+    };
+    seen.absent = 0;
+    judge(object, key).or_else(|| {
+        let condition = synchronizing(object);
+        if condition.is_none() && since.elapsed() > clock::scaled(UNTOUCHED) {
+            return Some(Ended::Untouched);
+        }
+        // VolSync itself tries again, and what it misses may be about to come.
+        match condition.filter(|condition| condition["reason"] == "Error") {
+            Some(condition) => {
+                let standing = seen.refused.get_or_insert_with(Instant::now).elapsed() > clock::scaled(STANDING);
+                let message = condition["message"].as_str().unwrap_or("it gave no reason");
+                standing.then(|| Ended::Refused(message.trim_end_matches('.').to_owned()))
+            }
+            None => {
+                seen.refused = None;
+                None
+            }
+        }
+    })
+}
+
+fn synchronizing(object: &DynamicObject) -> Option<&Value> {
+    let conditions = object.data["status"]["conditions"].as_array()?;
+    conditions.iter().find(|condition| condition["type"] == "Synchronizing")
+}
+
+/// The object is of one run, so that every result in it is of that run. A mover that failed eight times is begun anew for
+/// ever: its first verdict counts.
+fn judge(object: &DynamicObject, key: &str) -> Option<Ended> {
+    let status = &object.data["status"];
+    let mover = &status["latestMoverStatus"];
+    let log = || mover["logs"].as_str().unwrap_or_default().to_owned();
+    match mover["result"].as_str() {
+        Some("Failed") => Some(Ended::Failed(log())),
+        Some("Successful") if status["lastManualSync"] == key => Some(Ended::Done(log())),
+        _ => None,
+    }
+}
+
+/// The end of a log, in one line.
+pub fn last(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    match lines.as_slice() {
+        [] => "its mover left no log".to_owned(),
+        lines => lines[lines.len().saturating_sub(SHOWN)..].join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(status: Value) -> DynamicObject {
+        serde_json::from_value(json!({ "metadata": { "name": "dr-docs-0011" }, "status": status })).unwrap()
+    }
+
+    #[test]
+    fn a_run_ends_with_its_own_trigger_or_the_first_failure() {
+        let successful = json!({ "result": "Successful", "logs": "x" });
+        let done = object(json!({ "lastManualSync": "k", "latestMoverStatus": successful }));
+        assert!(matches!(judge(&done, "k"), Some(Ended::Done(_))));
+        assert!(judge(&done, "other").is_none());
+        let failed = object(json!({ "latestMoverStatus": { "result": "Failed", "logs": "Fatal: x" } }));
+        assert!(matches!(judge(&failed, "k"), Some(Ended::Failed(log)) if log == "Fatal: x"));
+        assert!(judge(&object(json!({})), "k").is_none());
+    }
+
+    #[test]
+    fn an_object_that_vanishes_ends_the_wait_but_one_that_is_not_listed_yet_does_not() {
+        let (mut seen, empty) = (Seen::default(), Objects::new());
+        assert!(step(&empty, "a", "k", &mut seen).is_none());
+        assert!(matches!(step(&empty, "a", "k", &mut seen), Some(Ended::Gone)));
+    }
+}

@@ -1,0 +1,166 @@
+//! What backup jobs and restore jobs have in common: triggers, points, results, and how failures are told.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dr_framework::{Attr, Diagnostic, Diagnostics, Model, Path};
+use jiff::Timestamp;
+
+use crate::ledger::{ConfigMapLedger, LedgerStore, PathLedger, PinnedPoint, Triggers};
+use crate::reference::Reference;
+use crate::run::{Candidate, RunError};
+use crate::shared::Shared;
+use crate::timeouts::Deadline;
+
+/// A recovery point.
+#[derive(Model, Clone, Debug, Default, PartialEq)]
+pub struct PointModel {
+    /// The engine's id.
+    #[dr(computed)]
+    pub id: Attr<String>,
+    /// When it was taken, in RFC 3339.
+    #[dr(computed)]
+    pub time: Attr<String>,
+    /// How many bytes it holds.
+    #[dr(computed)]
+    pub bytes: Attr<i64>,
+}
+
+impl From<&PinnedPoint> for PointModel {
+    fn from(point: &PinnedPoint) -> Self {
+        PointModel {
+            id: Attr::Known(point.id.clone()),
+            time: Attr::Known(point.time.to_string()),
+            bytes: point.bytes.map(count).into(),
+        }
+    }
+}
+
+impl From<&Candidate> for PointModel {
+    fn from(point: &Candidate) -> Self {
+        PointModel {
+            id: Attr::Known(point.id.clone()),
+            time: Attr::Known(point.time.to_string()),
+            bytes: point.bytes.map(count).into(),
+        }
+    }
+}
+
+impl PointModel {
+    /// The point as it stands in state.
+    pub fn candidate(&self) -> Option<Candidate> {
+        let bytes = self.bytes.known().and_then(|bytes| u64::try_from(*bytes).ok());
+        Some(Candidate { id: self.id.text()?.to_owned(), time: self.time.text()?.parse().ok()?, bytes })
+    }
+}
+
+/// A count as the schema's numbers hold it.
+pub fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A moment as the schema's strings hold it.
+pub fn moment(time: Option<Timestamp>) -> Attr<String> {
+    time.map(|time| time.to_string()).into()
+}
+
+/// The triggers, once all of them are known.
+pub fn triggers(triggers: &Attr<BTreeMap<String, Attr<String>>>) -> Option<Triggers> {
+    match triggers {
+        Attr::Null => Some(Triggers::new()),
+        Attr::Unknown => None,
+        Attr::Known(triggers) => triggers
+            .iter()
+            .map(|(name, value)| match value {
+                Attr::Unknown => None,
+                known => Some((name.clone(), known.known().cloned())),
+            })
+            .collect(),
+    }
+}
+
+/// A run, and the ledger that holds its record.
+pub type RunOf = (String, Arc<dyn LedgerStore>);
+
+/// The run that an `after` names, and the ledger that holds its record; none while it names none yet.
+pub fn ledger_of(shared: &Shared, after: &Attr<Reference>) -> Result<Option<RunOf>, Diagnostics> {
+    let Some(after) = after.known() else { return Ok(None) };
+    let (Some(key), Some(connection), Some(scope)) = (after.uid.text(), after.connection.text(), after.scope.text())
+    else {
+        return Ok(None);
+    };
+    let ledger: Arc<dyn LedgerStore> = match connection {
+        "local" => match PathLedger::new(&PathBuf::from(format!("/{scope}"))) {
+            Some(ledger) => Arc::new(ledger),
+            None => return Ok(None),
+        },
+        cluster => match shared.cluster(cluster, &Path::attribute("after").then("connection"))? {
+            Some(cluster) => Arc::new(ConfigMapLedger::new(cluster, scope)),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some((key.to_owned(), ledger)))
+}
+
+/// The texts of a list in which everything is known.
+pub fn texts(list: &Attr<Vec<Attr<String>>>) -> Vec<String> {
+    list.known().map(|list| list.iter().filter_map(|text| text.known().cloned()).collect()).unwrap_or_default()
+}
+
+/// A failed run as a diagnostic: what failed, why, and how to go on.
+pub fn failed(action: &str, error: &RunError, deadline: &Deadline) -> Diagnostics {
+    if deadline.is_expired()
+        && let RunError::Interrupted { key, .. } = error
+    {
+        return Diagnostics::error(
+            format!("Unable to {action}: it took too long"),
+            format!("Run {key} is where it was; `timeouts` allows more. Apply again: it goes on there."),
+        );
+    }
+    let mut detail = format!("{}.", sentence(&error.to_string()));
+    let mut cause = std::error::Error::source(error).and_then(std::error::Error::source);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !detail.contains(&text) {
+            detail.push_str(&format!("\nCaused by: {text}"));
+        }
+        cause = error.source();
+    }
+    let diagnostic = Diagnostic::error(format!("Unable to {action}"), detail);
+    let attribute = match error {
+        RunError::NoPoint { .. } | RunError::PointGone { .. } | RunError::PinGone { .. } => Some("recovery_point"),
+        RunError::NotFirstUse { .. } => Some("on_missing"),
+        RunError::Undecided { .. } => Some("when"),
+        RunError::NoSafety { .. } | RunError::SafetyUndecided { .. } => Some("safety_backup"),
+        RunError::After { .. } => Some("after"),
+        RunError::FirstBackup { .. } => Some("first_backup"),
+        _ => None,
+    };
+    match attribute {
+        Some(attribute) => diagnostic.at(Path::attribute(attribute)).into(),
+        None => diagnostic.into(),
+    }
+}
+
+/// A text as the beginning of a sentence.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Why a job can't be imported.
+pub fn not_importable(type_name: &str) -> Diagnostics {
+    Diagnostics::error(
+        format!("{type_name} is not imported"),
+        "A job is a record of a run, and the ledger beside its target holds it. Apply the job with the same name, target \
+         and triggers: it adopts the run that the ledger holds, and a restore that succeeded is not run again.",
+    )
+}
+
+/// Tells the user what a run has to say beside its result.
+pub fn report(context: &dr_framework::Context, name: &str, warnings: &[String]) {
+    for warning in warnings {
+        context.report(Diagnostic::warning(format!("About {name}"), format!("{}.", sentence(warning))));
+    }
+}

@@ -1,0 +1,339 @@
+//! One backup: not before the restore that it follows, not of an empty thing over a full history, stored, read back,
+//! pruned, and marked as seen.
+
+use jiff::Timestamp;
+
+use super::{Backup, Cancel, EngineError, Journal, ReadBack, RunError, check_after};
+use crate::clock;
+use crate::ledger::{
+    Counts, JobKind, LastRun, LedgerError, LedgerStore, Phase, PinnedPoint, Record, Triggers, Verdict, pinned_points,
+    run_key,
+};
+
+mod guard;
+
+pub use guard::{FirstBackup, check as check_first_backup};
+
+/// What a backup job asks for.
+#[derive(Debug, Clone)]
+pub struct BackupJob {
+    /// Its name.
+    pub name: String,
+    /// The engine.
+    pub engine: String,
+    /// The server of the target.
+    pub server_uid: Option<String>,
+    /// The target, as the run key names it.
+    pub target: String,
+    /// What makes it run again.
+    pub triggers: Triggers,
+    /// The series that it adds to.
+    pub series: String,
+    /// What it is run on.
+    pub on: Vec<Cause>,
+    /// Whether a new or empty thing may be stored over older points.
+    pub first_backup: FirstBackup,
+    /// How much is read back.
+    pub verify: ReadBack,
+    /// Whether nothing is to be stored at all: a drill, or read-only storage in one.
+    pub drill: bool,
+}
+
+impl BackupJob {
+    /// The key of the run.
+    pub fn key(&self) -> String {
+        let uid = self.server_uid.as_deref();
+        run_key(JobKind::Backup, &self.engine, uid, &self.target, &self.name, &self.triggers)
+    }
+}
+
+/// Why a backup job is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It is new.
+    Create,
+    /// Its triggers changed, or its last run did not end well.
+    Triggers,
+    /// It is destroyed.
+    Destroy,
+}
+
+/// What a backup works with.
+pub struct BackupParts<'a> {
+    /// Where its record and the marks of series are: the ledger of the storage.
+    pub ledger: &'a dyn LedgerStore,
+    /// The run key that `after` names, and the ledger that holds its record.
+    pub after: Option<(&'a str, &'a dyn LedgerStore)>,
+    /// Other ledgers that may hold restores to what is backed up, or pins of its points.
+    pub others: Vec<&'a dyn LedgerStore>,
+    /// The engine.
+    pub engine: &'a dyn Backup,
+    /// The user's wish to stop, and the end of the timeout.
+    pub cancel: Cancel,
+}
+
+/// What came of a backup job. A failure is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupOutcome {
+    /// A point was stored.
+    Stored,
+    /// None was to be.
+    Skipped,
+}
+
+impl BackupOutcome {
+    /// The word of the schema.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BackupOutcome::Stored => "stored",
+            BackupOutcome::Skipped => "skipped",
+        }
+    }
+}
+
+/// The result of a backup job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupResult {
+    /// The run key: the `uid` of the job's ref.
+    pub key: String,
+    /// What came of it.
+    pub outcome: BackupOutcome,
+    /// The new point.
+    pub point: Option<PinnedPoint>,
+    /// When this attempt began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub finished: Option<Timestamp>,
+    /// How long it took.
+    pub seconds: u64,
+    /// What the point holds, in bytes.
+    pub bytes: u64,
+    /// What the point holds, in files or items.
+    pub items: u64,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl BackupResult {
+    fn skipped(key: String, warning: Option<String>) -> Self {
+        let outcome = BackupOutcome::Skipped;
+        let warnings = warning.into_iter().collect();
+        let (point, started, finished) = (None, None, None);
+        BackupResult { key, outcome, point, started, finished, seconds: 0, bytes: 0, items: 0, warnings }
+    }
+
+    fn stored(record: &Record, warnings: Vec<String>) -> Self {
+        let (started, finished) = (record.times.started, record.times.finished);
+        let seconds = started.zip(finished).map_or(0, |(started, finished)| finished.duration_since(started).as_secs());
+        BackupResult {
+            key: record.key.clone(),
+            outcome: BackupOutcome::Stored,
+            point: record.point.clone(),
+            started,
+            finished,
+            seconds: u64::try_from(seconds).unwrap_or(0),
+            bytes: record.counts.bytes,
+            items: record.counts.files,
+            warnings,
+        }
+    }
+}
+
+/// Runs a backup job.
+pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> Result<BackupResult, RunError> {
+    let key = job.key();
+    if job.drill {
+        let warning = format!("drill: backup job {} stores nothing", job.name);
+        return Ok(BackupResult::skipped(key, Some(warning)));
+    }
+    if !job.on.contains(&cause) {
+        return Ok(BackupResult::skipped(key, None));
+    }
+    let fresh = Record::new(JobKind::Backup, &key, &job.name, &job.engine, &job.target);
+    let phase = fresh.phase;
+    let acquired = async {
+        // Before the lease: a restore may take hours, and nothing is known of this backup until it ends.
+        let warning = match parts.after {
+            Some((restore, ledger)) => check_after(ledger, restore).await?,
+            None => None,
+        };
+        Ok::<_, RunError>((warning, parts.ledger.acquire(&fresh).await?))
+    };
+    let (warning, acquired) = tokio::select! {
+        acquired = acquired => acquired?,
+        () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase }),
+    };
+    let found = acquired.found;
+    let run = Run { job, parts, journal: Journal::new(acquired.lease, found.clone().unwrap_or_else(|| fresh.clone())) };
+    let result = run.guarded(found).await;
+    if !matches!(&result, Err(RunError::Ledger(LedgerError::LeaseLost { .. }))) {
+        if result.is_ok()
+            && let Err(error) = parts.ledger.tidy(&job.target).await
+        {
+            tracing::warn!(%error, "old run records were not shortened");
+        }
+        // The CLI gives two seconds to stop; an unreleased lease goes stale by itself.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), run.journal.close()).await;
+    }
+    result.map(|mut result| {
+        result.warnings.extend(warning);
+        result
+    })
+}
+
+struct Run<'a> {
+    job: &'a BackupJob,
+    parts: &'a BackupParts<'a>,
+    journal: Journal,
+}
+
+impl Run<'_> {
+    async fn guarded(&self, found: Option<Record>) -> Result<BackupResult, RunError> {
+        let key = self.job.key();
+        tokio::select! {
+            biased;
+            result = self.run(found) => result,
+            () = self.parts.cancel.cancelled() => {
+                let phase = self.journal.record().await.phase;
+                Err(RunError::Interrupted { key, phase })
+            }
+            () = self.journal.lost() => Err(LedgerError::LeaseLost { key }.into()),
+        }
+    }
+
+    async fn run(&self, found: Option<Record>) -> Result<BackupResult, RunError> {
+        match self.drive(found).await {
+            Err(error @ RunError::Ledger(_)) => Err(error),
+            Err(error) => {
+                let phase = self.journal.record().await.phase;
+                self.journal.end(phase, Verdict::Failed).await?;
+                Err(error)
+            }
+            stored => stored,
+        }
+    }
+
+    /// A backup that ended is never adopted: a second one is harmless, a missing one is not. One whose process died after
+    /// its point was stored is finished with that point.
+    async fn drive(&self, found: Option<Record>) -> Result<BackupResult, RunError> {
+        // The same name and triggers may stand for other things to back up by now.
+        let reads = self.parts.engine.reads();
+        let stored = |record: &Record| {
+            record.last_run() == LastRun::Unfinished && record.phase == Phase::Verifying && record.reads == reads
+        };
+        let finish = found.as_ref().is_some_and(stored);
+        self.refuse_half().await?;
+        if !finish {
+            self.guard().await?;
+        }
+        self.begin(finish).await?;
+        let mut warnings = if finish { Vec::new() } else { self.write().await? };
+        // Reading back and pruning count their own work.
+        let held = self.journal.record().await.counts;
+        self.check().await?;
+        self.parts.ledger.mark_seen(&self.job.series).await?;
+        warnings.extend(self.retain().await?);
+        self.journal.progress(held).await;
+        self.journal.end(Phase::Done, Verdict::Stored).await?;
+        Ok(BackupResult::stored(&self.journal.record().await, warnings))
+    }
+
+    async fn begin(&self, finish: bool) -> Result<(), LedgerError> {
+        self.journal
+            .change(|record| {
+                record.attempt += 1;
+                record.verdict = None;
+                record.times.started = Some(clock::now());
+                record.times.finished = None;
+                if !finish {
+                    record.phase = Phase::Recorded;
+                    record.point = None;
+                    record.counts = Counts::default();
+                }
+            })
+            .await
+    }
+
+    /// Refuses to store what a restore filled only half, unless anything may be stored.
+    async fn refuse_half(&self) -> Result<(), RunError> {
+        if self.job.first_backup == FirstBackup::Allow {
+            return Ok(());
+        }
+        for ledger in &self.parts.others {
+            let records = ledger.list().await?;
+            if let Some(half) = records.iter().find(|record| record.kind == JobKind::Restore && record.left_half()) {
+                return Err(RunError::HalfRestored { key: half.key.clone(), target: half.target.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to store a new or empty thing over a full history.
+    async fn guard(&self) -> Result<(), RunError> {
+        if self.job.first_backup == FirstBackup::Allow {
+            return Ok(());
+        }
+        let failed = |step: &'static str| move |source: EngineError| RunError::BeforeWriting { step, source };
+        let histories = self.parts.engine.histories().await.map_err(failed("looking at what is backed up"))?;
+        let records = self.records().await?;
+        histories.iter().try_for_each(|history| guard::check(&history.points, &history.probe, &records))
+    }
+
+    /// The records of every ledger that may know of this storage or of what is backed up.
+    async fn records(&self) -> Result<Vec<Record>, LedgerError> {
+        let mut records = self.parts.ledger.list().await?;
+        for ledger in self.parts.after.iter().map(|(_, ledger)| ledger).chain(&self.parts.others) {
+            records.extend(ledger.list().await?);
+        }
+        Ok(records)
+    }
+
+    async fn write(&self) -> Result<Vec<String>, RunError> {
+        self.journal.enter(Phase::Writing).await?;
+        let stored =
+            self.parts.engine.backup(&self.journal).await.map_err(|source| self.failed("the backup", source))?;
+        if stored.held.items == 0 && stored.held.bytes == 0 {
+            let nothing = EngineError::new(format!("recovery point {} was stored and holds nothing", stored.point.id));
+            return Err(self.failed("the backup", nothing));
+        }
+        let reads = self.parts.engine.reads();
+        self.journal
+            .change(|record| {
+                record.point = Some(stored.point);
+                record.reads = reads;
+                record.counts = Counts { files: stored.held.items, bytes: stored.held.bytes, ..record.counts };
+                record.phase = Phase::Verifying;
+            })
+            .await?;
+        Ok(stored.warnings)
+    }
+
+    async fn check(&self) -> Result<(), RunError> {
+        let Some(point) = self.journal.record().await.point else { return Ok(()) };
+        if self.job.verify == ReadBack::None {
+            return Ok(());
+        }
+        let verified = self.parts.engine.verify(&point, self.job.verify, &self.journal).await;
+        verified.map_err(|source| self.failed("reading the backup back", source))
+    }
+
+    /// The backup is stored, whatever becomes of retention: the next job prunes.
+    async fn retain(&self) -> Result<Vec<String>, RunError> {
+        let spare = pinned_points(&self.records().await?);
+        match self.parts.engine.retain(&spare, &self.journal).await {
+            Ok(warnings) => Ok(warnings),
+            Err(error) => {
+                let warning = "The backup is stored; retention could not be applied and is left to the next one";
+                Ok(vec![format!("{warning}: {error}")])
+            }
+        }
+    }
+
+    fn failed(&self, step: &'static str, source: EngineError) -> RunError {
+        if source.before_first_write {
+            return RunError::BeforeWriting { step, source };
+        }
+        let aftermath = "The next apply makes another backup".to_owned();
+        RunError::AfterWriting { step, key: self.job.key(), source, aftermath }
+    }
+}

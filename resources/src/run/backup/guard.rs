@@ -1,0 +1,89 @@
+//! No backup of a new or empty thing over a full history.
+
+use crate::ledger::{JobKind, Record, Verdict};
+use crate::run::{Point, PointKind, Probe, RunError, TargetState};
+
+/// What `first_backup` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FirstBackup {
+    /// A new or empty thing is not stored over older points.
+    #[default]
+    Refuse,
+    /// It is.
+    Allow,
+}
+
+/// Refuses when what is backed up is missing, empty, or younger than the newest point of its series without being what a
+/// restore in the ledger filled.
+pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), RunError> {
+    let holds = |point: &&Point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true);
+    let older: Vec<&Point> = points.iter().filter(holds).collect();
+    let Some(newest) = older.iter().map(|point| point.time).max() else { return Ok(()) };
+    let what = match (probe.state, probe.born) {
+        (TargetState::Missing | TargetState::Empty, _) => probe.evidence.clone(),
+        (_, Some(born)) if born > newest && !was_restored(probe, records) => {
+            format!("what it would store was only made at {born} ({})", probe.evidence)
+        }
+        _ => return Ok(()),
+    };
+    Err(RunError::FirstBackup { what, count: older.len(), newest })
+}
+
+fn was_restored(probe: &Probe, records: &[Record]) -> bool {
+    let filled = |record: &Record| {
+        record.kind == JobKind::Restore
+            && record.verdict == Some(Verdict::Restored)
+            && record.incarnation.is_some()
+            && record.incarnation == probe.incarnation
+    };
+    records.iter().any(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn point(second: i64, items: u64) -> Point {
+        let id = second.to_string();
+        Point { id, time: at(second), bytes: Some(items), items: Some(items), kind: PointKind::Backup }
+    }
+
+    fn probe(state: TargetState, born: Option<i64>) -> Probe {
+        let incarnation = Some("volume-2".to_owned());
+        Probe { state, incarnation, born: born.map(at), evidence: "seen".into() }
+    }
+
+    #[test]
+    fn b1_an_empty_or_missing_thing_is_not_stored_over_older_points() {
+        for state in [TargetState::Missing, TargetState::Empty] {
+            let error = check(&[point(10, 3)], &probe(state, None), &[]).unwrap_err();
+            assert!(matches!(error, RunError::FirstBackup { count: 1, .. }));
+            assert!(check(&[], &probe(state, None), &[]).is_ok());
+            assert!(check(&[point(10, 0)], &probe(state, None), &[]).is_ok());
+        }
+    }
+
+    #[test]
+    fn b1_a_volume_younger_than_its_newest_point_is_stored_only_when_a_restore_filled_it() {
+        let young = probe(TargetState::Present, Some(20));
+        assert!(check(&[point(10, 3)], &young, &[]).is_err());
+        assert!(check(&[point(10, 3)], &probe(TargetState::Present, Some(5)), &[]).is_ok());
+        let mut record = Record::new(JobKind::Restore, "k", "docs", "toy", "volume");
+        record.verdict = Some(Verdict::Restored);
+        record.incarnation = Some("volume-2".into());
+        assert!(check(&[point(10, 3)], &young, std::slice::from_ref(&record)).is_ok());
+        record.incarnation = Some("volume-1".into());
+        assert!(check(&[point(10, 3)], &young, &[record]).is_err());
+    }
+
+    #[test]
+    fn a_safety_backup_is_no_history() {
+        let safety = Point { kind: PointKind::Safety, ..point(10, 3) };
+        assert!(check(&[safety], &probe(TargetState::Empty, None), &[]).is_ok());
+    }
+}

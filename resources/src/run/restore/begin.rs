@@ -1,0 +1,171 @@
+//! What a run does with the record that it finds: adopt, finish, try again, or begin.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{LastRun, Outcome, RestoreJob, RestoreParts, RestoreResult, RunError};
+use crate::clock;
+use crate::ledger::{LedgerError, Phase, Record, Verdict};
+use crate::run::{Journal, Probe, TargetState, When};
+
+/// A run under its lease.
+pub(super) struct Run<'a> {
+    pub(super) job: &'a RestoreJob,
+    pub(super) parts: &'a RestoreParts<'a>,
+    pub(super) journal: Journal,
+    /// Whether an earlier attempt, or another run of the target, may have written to it and did not come to its end: then
+    /// what is there is half a target, and `when` is no longer a question.
+    pub(super) half: AtomicBool,
+}
+
+impl Run<'_> {
+    /// Runs until it ends, the user asks to stop, or somebody else takes it over; the last two leave everything as it is.
+    pub(super) async fn guarded(&self, found: Option<Record>) -> Result<RestoreResult, RunError> {
+        tokio::select! {
+            biased;
+            result = self.run(found) => result,
+            () = self.parts.cancel.cancelled() => {
+                let record = self.journal.record().await;
+                Err(RunError::Interrupted { key: record.key, phase: record.phase })
+            }
+            () = self.journal.lost() => Err(LedgerError::LeaseLost { key: self.job.key() }.into()),
+        }
+    }
+
+    async fn run(&self, found: Option<Record>) -> Result<RestoreResult, RunError> {
+        self.let_others_end().await?;
+        self.half.store(self.is_half(&found).await?, Ordering::Relaxed);
+        if let Some(record) = found.as_ref().filter(|_| !self.half()) {
+            if is_restored(record) && record.phase == Phase::Undoing && is_there(record, &self.probe().await?) {
+                return self.finish_undoing().await;
+            }
+            if record.last_run() == LastRun::Succeeded
+                && let Some(result) = self.adopt(record).await?
+            {
+                return Ok(result);
+            }
+        }
+        match self.drive(found).await {
+            Ok(result) => Ok(result),
+            Err(failure) => self.fail(failure).await,
+        }
+    }
+
+    pub(super) fn half(&self) -> bool {
+        self.half.load(Ordering::Relaxed)
+    }
+
+    async fn is_half(&self, found: &Option<Record>) -> Result<bool, LedgerError> {
+        Ok(found.as_ref().is_some_and(Record::left_half) || !self.others(Record::left_half).await?.is_empty())
+    }
+
+    /// The result of a run that ended well, while its target is there.
+    async fn adopt(&self, record: &Record) -> Result<Option<RestoreResult>, RunError> {
+        let ended = record.times.finished.map(|time| format!(" at {time}")).unwrap_or_default();
+        let outcome = match record.verdict {
+            Some(Verdict::HandedOver) if !self.job.perform => Outcome::HandedOver,
+            Some(Verdict::Restored) => Outcome::Restored,
+            // What grew in a target that started empty is newer than any point; only new triggers ask for one.
+            Some(Verdict::SkippedNoPoints) if self.job.when == When::Always => Outcome::SkippedNoPoints,
+            _ => return Ok(None),
+        };
+        if outcome == Outcome::HandedOver {
+            if self.withdrawn(Some(record)).await?.is_some() {
+                return Ok(None);
+            }
+        } else {
+            let probe = self.probe().await?;
+            if !is_there(record, &probe) {
+                return Ok(None);
+            }
+        }
+        // Runs with other triggers may have left something paused.
+        self.inherit_debts().await?;
+        let left = self.undo_all().await?;
+        let decision = format!("run {} already ended{ended} for these triggers and this target", record.key);
+        let mut result = RestoreResult::of(self.job, record, outcome, decision.clone());
+        result.adopted = true;
+        result.warnings.push(format!("{decision}: nothing was restored now. Change `triggers` to run again"));
+        result.warnings.extend(left);
+        Ok(Some(result))
+    }
+
+    /// Why what an earlier run handed over can't be taken any more: then it is handed over anew, whatever the target is now.
+    pub(super) async fn withdrawn(&self, record: Option<&Record>) -> Result<Option<String>, RunError> {
+        let handed_over = |record: &&Record| {
+            let began_anew = record.last_run() != LastRun::Succeeded && record.incarnation.is_some();
+            record.verdict == Some(Verdict::HandedOver) || began_anew
+        };
+        let Some(record) = record.filter(handed_over).filter(|_| !self.job.perform) else { return Ok(None) };
+        let standing = self.parts.engine.standing(Some(record)).await;
+        let step = "looking at what was handed over";
+        standing.map(|standing| standing.why_not).map_err(|source| RunError::BeforeWriting { step, source })
+    }
+
+    /// Everything is restored and checked, only what is around it was not yet changed back.
+    async fn finish_undoing(&self) -> Result<RestoreResult, RunError> {
+        let mut late = self.undo_all().await?;
+        late.extend(self.settled().await);
+        self.journal.end(Phase::Done, Verdict::Restored).await?;
+        let record = self.journal.record().await;
+        let decision = "an earlier attempt restored and checked it; what it had paused is running again".to_owned();
+        let mut result = RestoreResult::of(self.job, &record, Outcome::Restored, decision);
+        result.warnings = late;
+        Ok(result)
+    }
+
+    pub(super) async fn probe(&self) -> Result<Probe, RunError> {
+        let probe = self.parts.engine.probe().await;
+        probe.map_err(|source| RunError::BeforeWriting { step: "looking at the target", source })
+    }
+
+    /// Begins an attempt on a record. What a restore that came to its end left is cleared, but for what it still has to
+    /// change back; what an unfinished one left is kept.
+    pub(super) async fn begin_attempt(&self, found: &Option<Record>) -> Result<(), RunError> {
+        let half = self.half();
+        let last_run = found.as_ref().map_or(LastRun::None, Record::last_run);
+        let ended = last_run == LastRun::Succeeded || found.as_ref().is_some_and(is_restored);
+        let handed_over = found.as_ref().is_some_and(|record| record.verdict == Some(Verdict::HandedOver));
+        self.journal
+            .change(|record| {
+                record.attempt += 1;
+                record.verdict = None;
+                record.times.started = Some(clock::now());
+                record.times.finished = None;
+                if ended {
+                    let undo = std::mem::take(&mut record.undo).into_iter().filter(|step| !step.undone).collect();
+                    // What was handed over once is handed over anew, also where the first attempt at that fails.
+                    let incarnation = record.incarnation.take().filter(|_| handed_over);
+                    *record = Record { point: None, incarnation, undo, ..record.stub() };
+                }
+                if last_run == LastRun::Failed {
+                    // What failed is made anew, also where only the check of it failed.
+                    record.engine_object = None;
+                    if !half {
+                        // What came since is saved anew: it is what a roll back would have to bring back. No engine may
+                        // find what was saved before.
+                        record.safety_point = None;
+                        record.times.recorded = Some(clock::now());
+                    }
+                }
+                if ended || last_run != LastRun::Unfinished {
+                    record.phase = Phase::Recorded;
+                }
+                if half && record.phase != Phase::Verifying {
+                    // Also what another run has half written: killed before it writes itself, this one knows it still.
+                    record.phase = Phase::Writing;
+                }
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+pub(super) fn is_restored(record: &Record) -> bool {
+    record.verdict == Some(Verdict::Restored)
+}
+
+/// Whether the target is the one that the record filled, and still holds something.
+fn is_there(record: &Record, probe: &Probe) -> bool {
+    let same = record.incarnation.is_some() && record.incarnation == probe.incarnation;
+    same && !matches!(probe.state, TargetState::Missing | TargetState::Empty)
+}

@@ -1,0 +1,103 @@
+//! Whether a restore is due, and which point it takes.
+
+use super::begin::Run;
+use super::{OnMissing, RestoreResult, RunError};
+use crate::ledger::{PinnedPoint, Record};
+use crate::run::{FirstUse, Listing, NoPoint, PointChoice, Probe, choose};
+
+/// What was decided before anything is touched.
+pub(super) enum Decision {
+    /// This point is restored.
+    Restore { point: PinnedPoint, because: String },
+    /// Nothing is, and that is no failure.
+    Nothing(Nothing),
+}
+
+/// Why nothing is restored.
+pub(super) struct Nothing {
+    pub(super) outcome: super::Outcome,
+    pub(super) because: String,
+    pub(super) warning: Option<String>,
+}
+
+impl Run<'_> {
+    /// Evaluates `when`; the reason if the target is to be restored, or why it isn't.
+    pub(super) fn when(&self, probe: &Probe) -> Result<Result<String, Nothing>, RunError> {
+        match self.job.when.is_met(probe.state) {
+            Some(true) => Ok(Ok(probe.evidence.clone())),
+            Some(false) => {
+                let because = format!("{}: `when` is not met", probe.evidence);
+                Ok(Err(Nothing { outcome: super::Outcome::NotNeeded, because, warning: None }))
+            }
+            None => {
+                let (target, evidence) = (self.job.target.clone(), probe.evidence.clone());
+                Err(RunError::Undecided { target, evidence })
+            }
+        }
+    }
+
+    /// Picks the point: the pin of an earlier attempt, what the plan showed, or what `recovery_point` says.
+    pub(super) async fn resolve(&self, record: Option<&Record>, probe: &Probe) -> Result<Decision, RunError> {
+        let listed = self.parts.engine.list().await;
+        let listing =
+            listed.map_err(|source| RunError::BeforeWriting { step: "listing the recovery points", source })?;
+        let find = |id: &str| listing.points.iter().find(|point| point.id == id).map(|point| point.pinned());
+        if let Some(approved) = &self.job.approved {
+            let point = find(approved).ok_or_else(|| RunError::PointGone { id: approved.clone() })?;
+            return Ok(Decision::Restore { point, because: "as the plan showed".into() });
+        }
+        let exact = matches!(self.job.recovery_point, PointChoice::Id(_));
+        if let Some(pin) = record.and_then(|record| record.point.as_ref()).filter(|_| !exact) {
+            let gone = || RunError::PinGone { id: pin.id.clone(), key: self.job.key() };
+            let point = find(&pin.id).ok_or_else(gone)?;
+            return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into() });
+        }
+        match choose(&listing.points, &self.job.recovery_point, self.job.when, probe.born) {
+            Ok(chosen) => Ok(Decision::Restore { point: chosen.point.pinned(), because: chosen.because }),
+            Err(NoPoint::None) if self.job.on_missing == OnMissing::Skip => self.first_use(listing).await,
+            Err(reason) => Err(RunError::NoPoint { reason, near_misses: listing.near_misses }),
+        }
+    }
+
+    /// Starting empty needs proof that nothing was ever stored.
+    async fn first_use(&self, listing: Listing) -> Result<Decision, RunError> {
+        let near_misses = listing.near_misses;
+        let reason = match (listing.first_use, self.parts.storage) {
+            (FirstUse::NotProven(reason), _) => Some(reason),
+            (FirstUse::Proven, None) => Some("the storage keeps no memory of earlier backups".to_owned()),
+            (FirstUse::Proven, Some(storage)) if storage.seen(&self.job.series).await? => {
+                Some("a backup was stored here before, and its points are gone".to_owned())
+            }
+            (FirstUse::Proven, Some(_)) => None,
+        };
+        if let Some(reason) = reason {
+            return Err(RunError::NotFirstUse { reason, near_misses });
+        }
+        let near = if near_misses.is_empty() { String::new() } else { format!(". Nearby: {}", near_misses.join("; ")) };
+        Ok(Decision::Nothing(Nothing {
+            outcome: super::Outcome::SkippedNoPoints,
+            because: "the storage holds no recovery point and no data, and no backup was ever stored in it".into(),
+            warning: Some(format!("{} starts empty: there is no recovery point yet{near}", self.job.target)),
+        }))
+    }
+
+    /// Notes that nothing is restored, after changing back what an earlier attempt may have changed.
+    pub(super) async fn nothing(&self, nothing: Nothing, found: &Option<Record>) -> Result<RestoreResult, RunError> {
+        self.begin_attempt(found).await?;
+        self.inherit_debts().await?;
+        let left = self.undo_all().await?;
+        let incarnation = self.parts.engine.probe().await.ok().and_then(|probe| probe.incarnation);
+        self.journal
+            .change(|record| {
+                record.incarnation = incarnation;
+                record.point = None;
+            })
+            .await?;
+        self.journal.end(crate::ledger::Phase::Done, nothing.outcome.verdict()).await?;
+        let record = self.journal.record().await;
+        let mut result = RestoreResult::of(self.job, &record, nothing.outcome, nothing.because);
+        result.warnings.extend(nothing.warning);
+        result.warnings.extend(left);
+        Ok(result)
+    }
+}

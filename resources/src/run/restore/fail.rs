@@ -1,0 +1,123 @@
+//! What follows from a failure: everything back as it was, or an application that stays down.
+
+use super::begin::Run;
+use super::drive::Failure;
+use super::{LastRun, OnFailure, Outcome, RestoreResult, RunError};
+use crate::ledger::{Phase, Verdict};
+
+impl Run<'_> {
+    /// Ends the attempt.
+    pub(super) async fn fail(&self, failure: Failure) -> Result<RestoreResult, RunError> {
+        if let Failure::Run(error @ RunError::Ledger(_)) = failure {
+            // Without the ledger nothing more may be done; the record says where to go on.
+            return Err(error);
+        }
+        let record = self.journal.record().await;
+        if record.verdict == Some(Verdict::Restored) {
+            // It is restored; only undoing failed, and the next apply goes on with that.
+            return Err(self.in_words(failure, String::new()));
+        }
+        let early = matches!(&failure, Failure::Engine(_, error) if error.before_first_write);
+        let now_wrote = matches!(record.phase, Phase::Writing | Phase::Verifying) && !early;
+        if self.half() || now_wrote {
+            self.fail_after_writing(failure).await
+        } else {
+            self.fail_before_writing(failure).await
+        }
+    }
+
+    async fn fail_before_writing(&self, failure: Failure) -> Result<RestoreResult, RunError> {
+        let error = match failure {
+            Failure::Engine(step, source) => RunError::BeforeWriting { step, source },
+            other => self.in_words(other, String::new()),
+        };
+        if self.journal.record().await.last_run() == LastRun::Succeeded {
+            // No attempt began: what the ledger holds is an earlier run, which stays what it is.
+            return Err(error);
+        }
+        self.journal
+            .change(|record| {
+                record.verdict = Some(Verdict::Failed);
+                record.phase = Phase::Undoing;
+            })
+            .await?;
+        if let Err(undo) = self.undo_all().await {
+            return Err(with_first(undo, &error));
+        }
+        self.journal.end(Phase::Done, Verdict::Failed).await?;
+        Err(error)
+    }
+
+    async fn fail_after_writing(&self, failure: Failure) -> Result<RestoreResult, RunError> {
+        let record = self.journal.record().await;
+        // The phase stays: it is how the next attempt knows that the target is half written.
+        self.journal.end(record.phase, Verdict::Failed).await?;
+        let again = match &record.point {
+            Some(point) => format!("The next apply tries recovery point {} again", point.id),
+            None => "The next apply tries again".to_owned(),
+        };
+        match self.job.on_failure {
+            OnFailure::StayQuiesced => {
+                let down = if record.owes_undo() {
+                    "What was paused stays paused: half a target is not started"
+                } else {
+                    "The target may be half written"
+                };
+                Err(self.in_words(failure, format!("{down}. {again}")))
+            }
+            OnFailure::Resume => {
+                let error = self
+                    .in_words(failure, format!("What was paused runs again, as on_failure = \"resume\" asks. {again}"));
+                match self.undo_all().await {
+                    Ok(_) => Err(error),
+                    Err(undo) => Err(with_first(undo, &error)),
+                }
+            }
+            OnFailure::RollBack => self.roll_back(failure, again).await,
+        }
+    }
+
+    async fn roll_back(&self, failure: Failure, again: String) -> Result<RestoreResult, RunError> {
+        let Some(safety) = self.journal.record().await.safety_point else {
+            let aftermath =
+                format!("There is no safety backup to roll back to, so what was paused stays paused. {again}");
+            return Err(self.in_words(failure, aftermath));
+        };
+        if let Err(error) = self.parts.engine.restore(&safety, true, &self.journal).await {
+            let aftermath = format!(
+                "The safety backup {} could not be restored either ({error}), so what was paused stays paused. {again}",
+                safety.id
+            );
+            return Err(self.in_words(failure, aftermath));
+        }
+        let error = self.in_words(failure, format!("The safety backup {} is back in place", safety.id));
+        if let Err(undo) = self.undo_all().await {
+            return Err(with_first(undo, &error));
+        }
+        self.journal.end(Phase::Done, Verdict::RolledBack).await?;
+        let record = self.journal.record().await;
+        let decision = "the restore failed and was rolled back".to_owned();
+        let mut result = RestoreResult::of(self.job, &record, Outcome::RolledBack, decision);
+        result.point = Some(safety);
+        result.warnings.push(error.to_string());
+        Ok(result)
+    }
+
+    fn in_words(&self, failure: Failure, aftermath: String) -> RunError {
+        let key = self.job.key();
+        match failure {
+            Failure::Engine(step, source) => RunError::AfterWriting { step, key, source, aftermath },
+            Failure::Nothing(point) => RunError::RestoredNothing { key, point, aftermath },
+            Failure::Run(error) => error,
+        }
+    }
+}
+
+fn with_first(undo: RunError, before: &RunError) -> RunError {
+    match undo {
+        RunError::Undo { key, action, object, source, first: _ } => {
+            RunError::Undo { key, action, object, source, first: Some(before.to_string()) }
+        }
+        other => other,
+    }
+}

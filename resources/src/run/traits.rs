@@ -1,0 +1,193 @@
+//! What an engine has to be able to do for the state machines. An engine that lacks one of these does not implement it.
+
+use async_trait::async_trait;
+
+use super::{EngineError, Journal, Point, Probe};
+use crate::ledger::{PinnedPoint, Record, UndoStep};
+
+/// The recovery points of one series, from the storage itself.
+#[async_trait]
+pub trait Points: Send + Sync {
+    /// Lists them. An error when the storage is missing or can't be reached: an empty listing means that it was listed.
+    async fn list(&self) -> Result<Listing, EngineError>;
+
+    /// Checks that a point can be read: the secret opens it, and what it needs is there.
+    async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError>;
+}
+
+/// A listing that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Every point of the series, in any order.
+    pub points: Vec<Point>,
+    /// Whether the storage was ever used.
+    pub first_use: FirstUse,
+    /// Places nearby that hold points, for people: "`paperless` holds 312 points".
+    pub near_misses: Vec<String>,
+}
+
+/// Whether storage without points was ever used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FirstUse {
+    /// It holds no point and no data of any.
+    Proven,
+    /// It does, or it can't be told; why, for people.
+    NotProven(String),
+}
+
+/// Restores to one target.
+#[async_trait]
+pub trait Restore: Points {
+    /// Looks at the target, without changing it.
+    async fn probe(&self) -> Result<Probe, EngineError>;
+
+    /// Restores the point and waits for it. `again` when an earlier attempt of this run may have written: what is there
+    /// already is compared and kept. Must be harmless to repeat; dropping the future stops waiting.
+    async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError>;
+
+    /// Checks what came back against the point. Figures of the restore are in the journal.
+    async fn verify(&self, point: &PinnedPoint, journal: &Journal) -> Result<(), EngineError>;
+
+    /// Makes what the owner of the target takes the point from, and waits until it can be taken. Touches no target. Returns
+    /// the incarnation that a target has which was made from it, where the engine can tell. Must be harmless to repeat.
+    async fn hand_over(&self, _point: &PinnedPoint, _journal: &Journal) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
+    /// What the owner of the target takes, and whether it can, as of now. `record` is that of the job's run.
+    async fn standing(&self, _record: Option<&Record>) -> Result<Standing, EngineError> {
+        Ok(Standing::default())
+    }
+}
+
+/// What a run handed over, looked at later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// What a new target names as its source; `None` where a new one starts empty.
+    pub source: Option<DataSource>,
+    /// Why a new target would not be filled from it; `None` while it would.
+    pub why_not: Option<String>,
+}
+
+/// An object that fills a new volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataSource {
+    /// The group of its kind.
+    pub api_group: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its name, in the namespace of the volume.
+    pub name: String,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restored {
+    /// Bytes that are in the target now because of this run, those that were right already included.
+    pub bytes: u64,
+    /// The same for files or items.
+    pub items: u64,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Changes around a run, each of which can be changed back.
+#[async_trait]
+pub trait Pause: Send + Sync {
+    /// What has to change so that the series' own schedule does not run, with what it is now.
+    async fn schedule(&self) -> Result<Vec<UndoStep>, EngineError>;
+
+    /// What has to change so that nothing writes to the target, with what it is now.
+    async fn application(&self) -> Result<Vec<UndoStep>, EngineError>;
+
+    /// Makes the change; harmless to repeat.
+    async fn change(&self, step: &UndoStep) -> Result<(), EngineError>;
+
+    /// Sees that the changes that were made still hold, when the last one was made and again directly before the first
+    /// write. Waits where somebody else needs time to change them back. An error when one does not hold.
+    async fn holds(&self, _made: &[UndoStep]) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Changes it back; harmless to repeat.
+    async fn undo(&self, step: &UndoStep) -> Result<(), EngineError>;
+
+    /// Waits, for a while, until what was changed back works again; what does not, for people.
+    async fn settle(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Saves what a restore is about to overwrite.
+#[async_trait]
+pub trait Safety: Send + Sync {
+    /// Takes a safety backup for a run, or finds the one that an earlier attempt of it took.
+    async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError>;
+}
+
+/// Backs one series up.
+#[async_trait]
+pub trait Backup: Points {
+    /// Looks at what is backed up.
+    async fn probe(&self) -> Result<Probe, EngineError>;
+
+    /// What is backed up, each part with its own history.
+    async fn histories(&self) -> Result<Vec<History>, EngineError> {
+        Ok(vec![History { points: self.list().await?.points, probe: self.probe().await? }])
+    }
+
+    /// A digest of what is read, for jobs whose name says too little.
+    fn reads(&self) -> Option<String> {
+        None
+    }
+
+    /// Takes a backup and waits for it.
+    async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError>;
+
+    /// Reads what is stored back.
+    async fn verify(&self, point: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError>;
+
+    /// Applies the retention of the scope, sparing what runs still need. Returns what the user should know.
+    async fn retain(&self, spare: &[PinnedPoint], journal: &Journal) -> Result<Vec<String>, EngineError>;
+}
+
+/// A part of what is backed up, with the points that hold it.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The points.
+    pub points: Vec<Point>,
+    /// What the part looks like now.
+    pub probe: Probe,
+}
+
+/// What a backup stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupStored {
+    /// The new point.
+    pub point: PinnedPoint,
+    /// What it holds.
+    pub held: Held,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// What a new point holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files or items.
+    pub items: u64,
+}
+
+/// How much is read back after a backup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadBack {
+    /// Nothing.
+    #[default]
+    None,
+    /// That everything which a point needs is there.
+    Structure,
+    /// All of it.
+    Data,
+}

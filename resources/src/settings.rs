@@ -1,0 +1,467 @@
+//! The provider block: named connections, secrets, drill mode. Connections are resolved lazily, at first use.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use dr_framework::{Attr, Diagnostics, Model, Path};
+
+use crate::connections::kubernetes::KubernetesConnection;
+use crate::connections::s3::S3Connection;
+use crate::secret::Secret;
+use crate::validators;
+
+mod kubernetes;
+
+pub use kubernetes::{ExecSettings, KubernetesSettings};
+
+/// Disaster recovery as code: where backups go, how long they are kept, and how they come back, in the same apply as
+/// everything else.
+///
+/// The provider carries an engine that writes repositories in restic's format, into a folder or an S3 bucket, and needs
+/// nothing but the provider itself.
+#[derive(Model, Clone)]
+pub struct Settings {
+    /// Kubernetes clusters by name. Without this argument, `KUBECONFIG`, or else `~/.kube/config`, forms the connection
+    /// `default` with its current context; they never fill in what a connection here leaves out.
+    #[dr(optional)]
+    pub kubernetes: Attr<BTreeMap<String, Attr<KubernetesSettings>>>,
+    /// S3 servers by name. Without this argument, `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (with
+    /// `AWS_SESSION_TOKEN`, `AWS_REGION` and `AWS_ENDPOINT_URL`, if set) form the connection `default`; they never fill in
+    /// what a connection here leaves out.
+    #[dr(optional)]
+    pub s3: Attr<BTreeMap<String, Attr<S3Settings>>>,
+    /// Secrets by name: resources refer to them by that name, so that values stay out of state and plan. Use `ephemeral`
+    /// variables. A name that is not here is looked up in the environment as `DR_SECRET_<NAME>`.
+    #[dr(optional, sensitive)]
+    pub secrets: Attr<BTreeMap<String, Attr<String>>>,
+    /// `normal`, or `drill`: every store is read-only, nothing is deleted, backups do nothing, and restores go only where
+    /// `drill` says.
+    #[dr(optional, validate = validators::mode)]
+    pub mode: Attr<String>,
+    /// Where restores may go in a drill.
+    #[dr(optional)]
+    pub drill: Attr<DrillSettings>,
+}
+
+/// An S3 server, and how to reach it.
+#[derive(Model, Clone)]
+pub struct S3Settings {
+    /// The URL of the S3 API, without bucket: `https://s3.example.org`. Left out: Amazon S3 in `region`.
+    #[dr(optional)]
+    pub endpoint: Attr<String>,
+    /// The URL at which engines in a cluster reach the server, when it is another one: `http://garage.storage.svc:3900`.
+    #[dr(optional)]
+    pub engine_endpoint: Attr<String>,
+    /// The region; `us-east-1` if left out, which most other servers take.
+    #[dr(optional)]
+    pub region: Attr<String>,
+    /// Whether the bucket is part of the path instead of the host name; true with an `endpoint` if left out.
+    #[dr(optional)]
+    pub path_style: Attr<bool>,
+    /// The access key's id.
+    #[dr(optional)]
+    pub access_key_id: Attr<String>,
+    /// The access key's secret.
+    #[dr(optional, sensitive)]
+    pub secret_access_key: Attr<String>,
+    /// The token of temporary credentials.
+    #[dr(optional, sensitive)]
+    pub session_token: Attr<String>,
+    /// Certificates, in PEM, that may sign the server's; instead of the public ones.
+    #[dr(optional)]
+    pub ca_pem: Attr<String>,
+    /// The SHA-256 fingerprint of the server's certificate, `AB:CD:…`: only this one is trusted.
+    #[dr(optional)]
+    pub fingerprint: Attr<String>,
+    /// Whether any certificate is accepted.
+    #[dr(optional)]
+    pub insecure: Attr<bool>,
+    /// Earlier names of this connection, which stay valid.
+    #[dr(optional)]
+    pub aliases: Attr<Vec<Attr<String>>>,
+}
+
+/// Where restores may go in a drill.
+#[derive(Model, Clone, Debug, Default)]
+pub struct DrillSettings {
+    /// The folder below which paths are restored: `/srv/docs` becomes `/var/tmp/drill/srv/docs`.
+    #[dr(optional, validate = validators::path)]
+    pub path: Attr<String>,
+    /// The connections to servers that may be restored to; none if left out.
+    #[dr(optional)]
+    pub connections: Attr<Vec<Attr<String>>>,
+    /// The namespaces on them that may be restored to, `*` for all; none if left out.
+    #[dr(optional)]
+    pub namespaces: Attr<Vec<Attr<String>>>,
+}
+
+/// What stands behind the name of a connection.
+#[derive(Clone)]
+pub enum Named<T> {
+    /// This.
+    Known(T),
+    /// Something that is not known yet.
+    Unknown,
+    /// Nothing; the names that there are.
+    Absent(Vec<String>),
+}
+
+/// Reads an environment variable.
+pub type Environment = fn(&str) -> Option<String>;
+
+/// The process's environment.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Settings {
+    /// Judges what is known of the block.
+    pub fn check(&self) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        if let Attr::Known(connections) = &self.kubernetes {
+            let path = Path::attribute("kubernetes");
+            for (name, connection) in connections {
+                let path = path.clone().key(name);
+                found.extend(reference_name(name, &path));
+                if let Attr::Known(connection) = connection {
+                    found.extend(connection.check(&path));
+                }
+            }
+        }
+        if let Attr::Known(connections) = &self.s3 {
+            let path = Path::attribute("s3");
+            for (name, connection) in connections {
+                let path = path.clone().key(name);
+                found.extend(reference_name(name, &path));
+                if let Attr::Known(connection) = connection {
+                    found.extend(connection.check(&path));
+                }
+            }
+        }
+        if let Attr::Known(secrets) = &self.secrets {
+            for name in secrets.keys() {
+                found.extend(reference_name(name, &Path::attribute("secrets").key(name)));
+            }
+        }
+        if self.mode.text() == Some("drill") && self.drill.is_null() {
+            found.extend(Diagnostics::error_at(
+                Path::attribute("drill"),
+                "A drill without a place",
+                "`mode = \"drill\"` restores only where `drill` says. Set it, for example to `{ path = \"/var/tmp/drill\" }`.",
+            ));
+        }
+        found
+    }
+
+    /// The names of the S3 connections; `default` where the environment may make one.
+    pub fn s3_names(&self) -> Vec<String> {
+        match &self.s3 {
+            Attr::Known(connections) => connections.keys().cloned().collect(),
+            Attr::Null => vec!["default".to_owned()],
+            Attr::Unknown => Vec::new(),
+        }
+    }
+
+    /// The S3 connection of that name.
+    pub fn s3(&self, name: &str, environment: Environment) -> Result<Named<S3Connection>, String> {
+        let connections = match &self.s3 {
+            Attr::Unknown => return Ok(Named::Unknown),
+            Attr::Null => {
+                return Ok(match from_environment(environment) {
+                    Some(connection) if name == "default" => Named::Known(connection),
+                    Some(_) => Named::Absent(vec!["default".to_owned()]),
+                    None => Named::Absent(Vec::new()),
+                });
+            }
+            Attr::Known(connections) => connections,
+        };
+        let alias = |settings: &Attr<S3Settings>| {
+            let aliases = settings.known().and_then(|settings| settings.aliases.known());
+            aliases.is_some_and(|aliases| aliases.iter().any(|alias| alias.text() == Some(name)))
+        };
+        let found = connections.get(name).or_else(|| connections.values().find(|settings| alias(settings)));
+        match found {
+            None => Ok(Named::Absent(connections.keys().cloned().collect())),
+            Some(Attr::Known(settings)) => Ok(settings.resolve().map_or(Named::Unknown, Named::Known)),
+            Some(Attr::Unknown) => Ok(Named::Unknown),
+            Some(Attr::Null) => Err(format!("the connection `{name}` is null")),
+        }
+    }
+
+    /// The names of the clusters; `default` where the environment may name one.
+    pub fn kubernetes_names(&self) -> Vec<String> {
+        match &self.kubernetes {
+            Attr::Known(connections) => connections.keys().cloned().collect(),
+            Attr::Null => vec!["default".to_owned()],
+            Attr::Unknown => Vec::new(),
+        }
+    }
+
+    /// The cluster of that name, and the name that it has now.
+    pub fn kubernetes(
+        &self,
+        name: &str,
+        environment: Environment,
+    ) -> Result<Named<(String, KubernetesConnection)>, String> {
+        let connections = match &self.kubernetes {
+            Attr::Unknown => return Ok(Named::Unknown),
+            Attr::Null => {
+                return Ok(match kubernetes::from_environment(environment) {
+                    Some(connection) if name == "default" => Named::Known((name.to_owned(), connection)),
+                    Some(_) => Named::Absent(vec!["default".to_owned()]),
+                    None => Named::Absent(Vec::new()),
+                });
+            }
+            Attr::Known(connections) => connections,
+        };
+        match self.cluster_settings(name) {
+            None => Ok(Named::Absent(connections.keys().cloned().collect())),
+            Some((name, Attr::Known(settings))) => Ok(match settings.resolve(environment)? {
+                Some(connection) => Named::Known((name.clone(), connection)),
+                None => Named::Unknown,
+            }),
+            Some((_, Attr::Unknown)) => Ok(Named::Unknown),
+            Some((_, Attr::Null)) => Err(format!("the connection `{name}` is null")),
+        }
+    }
+
+    /// Whether it is not known where that cluster is, so that it may be a new one.
+    pub fn cluster_address_is_unknown(&self, name: &str) -> bool {
+        match self.cluster_settings(name) {
+            Some((_, settings)) => {
+                settings.is_unknown() || settings.known().is_some_and(KubernetesSettings::address_is_unknown)
+            }
+            None => self.kubernetes.is_unknown(),
+        }
+    }
+
+    /// The cluster of that name or alias.
+    fn cluster_settings(&self, name: &str) -> Option<(&String, &Attr<KubernetesSettings>)> {
+        let connections = self.kubernetes.known()?;
+        let alias = |settings: &Attr<KubernetesSettings>| {
+            let aliases = settings.known().and_then(|settings| settings.aliases.known());
+            aliases.is_some_and(|aliases| aliases.iter().any(|alias| alias.text() == Some(name)))
+        };
+        connections.get_key_value(name).or_else(|| connections.iter().find(|(_, settings)| alias(settings)))
+    }
+
+    /// The secret of that name, from the block, else from `DR_SECRET_<NAME>`.
+    pub fn secret(&self, name: &str, environment: Environment) -> Named<Secret> {
+        let block = match &self.secrets {
+            Attr::Known(secrets) => match secrets.get(name) {
+                Some(Attr::Known(value)) => return Named::Known(Secret::new(value.clone())),
+                Some(Attr::Unknown) => return Named::Unknown,
+                Some(Attr::Null) | None => Some(secrets),
+            },
+            Attr::Unknown | Attr::Null => None,
+        };
+        let upper = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
+        let variable = format!("DR_SECRET_{}", name.chars().map(upper).collect::<String>());
+        match environment(&variable) {
+            Some(value) => Named::Known(Secret::new(value)),
+            None if self.secrets.is_unknown() => Named::Unknown,
+            None => Named::Absent(block.map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default()),
+        }
+    }
+
+    /// The names of the secrets in the block, then those that only the environment holds.
+    pub fn secret_names(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.secrets.known().map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default();
+        let mut more: Vec<String> = environment
+            .into_iter()
+            .filter_map(|(variable, _)| Some(variable.to_str()?.strip_prefix("DR_SECRET_")?.to_ascii_lowercase()))
+            .filter(|name| !names.contains(name) && reference_name(name, &Path::default()).0.is_empty())
+            .collect();
+        more.sort();
+        names.extend(more);
+        names
+    }
+
+    /// Whether this is a drill.
+    pub fn is_drill(&self) -> bool {
+        self.mode.text() == Some("drill")
+    }
+}
+
+fn reference_name(name: &str, path: &Path) -> Diagnostics {
+    Diagnostics(validators::reference_name(&dr_framework::Value::string(name), path))
+}
+
+fn from_environment(environment: Environment) -> Option<S3Connection> {
+    let (key, secret) = (environment("AWS_ACCESS_KEY_ID")?, environment("AWS_SECRET_ACCESS_KEY")?);
+    let endpoint = environment("AWS_ENDPOINT_URL");
+    Some(S3Connection {
+        name: None,
+        path_style: endpoint.is_some(),
+        endpoint,
+        engine_endpoint: None,
+        region: environment("AWS_REGION").unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+        access_key_id: Some(key),
+        secret_access_key: Some(Secret::new(secret)),
+        session_token: environment("AWS_SESSION_TOKEN").map(Secret::new),
+        ca_pem: None,
+        fingerprint: None,
+        insecure: false,
+        location: None,
+    })
+}
+
+const DEFAULT_REGION: &str = "us-east-1";
+
+impl S3Settings {
+    fn check(&self, path: &Path) -> Diagnostics {
+        let mut found = Diagnostics::default();
+        let (id, secret) = (&self.access_key_id, &self.secret_access_key);
+        if (id.is_known() && secret.is_null()) || (id.is_null() && secret.is_known()) {
+            let missing = if self.access_key_id.is_null() { "access_key_id" } else { "secret_access_key" };
+            found.extend(Diagnostics::error_at(
+                path.clone().then(missing),
+                "Half of a key",
+                "`access_key_id` and `secret_access_key` belong together: set both, or neither for a public bucket.",
+            ));
+        }
+        for (name, endpoint) in [("endpoint", &self.endpoint), ("engine_endpoint", &self.engine_endpoint)] {
+            if let Some(endpoint) = endpoint.text()
+                && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
+            {
+                found.extend(Diagnostics::error_at(
+                    path.clone().then(name),
+                    "Unusable endpoint",
+                    format!("{endpoint:?} is not a URL: start with http:// or https://."),
+                ));
+            }
+        }
+        found
+    }
+
+    /// The connection, unless something that it needs is not known yet.
+    fn resolve(&self) -> Option<S3Connection> {
+        let texts = [&self.endpoint, &self.region, &self.access_key_id, &self.secret_access_key, &self.session_token];
+        let more = [&self.ca_pem, &self.fingerprint, &self.engine_endpoint];
+        if texts.iter().chain(&more).any(|attr| attr.is_unknown())
+            || self.path_style.is_unknown()
+            || self.insecure.is_unknown()
+        {
+            return None;
+        }
+        let owned = |attr: &Attr<String>| attr.known().cloned();
+        Some(S3Connection {
+            name: None,
+            endpoint: owned(&self.endpoint),
+            engine_endpoint: owned(&self.engine_endpoint),
+            region: owned(&self.region).unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+            path_style: self.path_style.known().copied().unwrap_or(self.endpoint.is_known()),
+            access_key_id: owned(&self.access_key_id),
+            secret_access_key: owned(&self.secret_access_key).map(Secret::new),
+            session_token: owned(&self.session_token).map(Secret::new),
+            ca_pem: owned(&self.ca_pem),
+            fingerprint: owned(&self.fingerprint),
+            insecure: self.insecure.known().copied().unwrap_or(false),
+            location: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(secrets: &[(&str, &str)]) -> Settings {
+        let named = |(name, value): &(&str, &str)| ((*name).to_owned(), Attr::from(*value));
+        let secrets = if secrets.is_empty() { Attr::Null } else { Attr::Known(secrets.iter().map(named).collect()) };
+        Settings { kubernetes: Attr::Null, s3: Attr::Null, secrets, mode: Attr::Null, drill: Attr::Null }
+    }
+
+    fn some_environment(name: &str) -> Option<String> {
+        match name {
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("k".to_owned()),
+            "DR_SECRET_DOCS_REPO" => Some("from the environment".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn settings(endpoint: Attr<String>) -> S3Settings {
+        S3Settings {
+            endpoint,
+            engine_endpoint: Attr::Null,
+            region: Attr::Null,
+            path_style: Attr::Null,
+            access_key_id: Attr::Null,
+            secret_access_key: Attr::Null,
+            session_token: Attr::Null,
+            ca_pem: Attr::Null,
+            fingerprint: Attr::Null,
+            insecure: Attr::Null,
+            aliases: Attr::Known(vec!["old".into()]),
+        }
+    }
+
+    #[test]
+    fn the_environment_makes_the_default_connection_only_without_a_block() {
+        let mut block = block(&[]);
+        assert!(matches!(block.s3("default", some_environment), Ok(Named::Known(_))));
+        block.s3 = Attr::Known(BTreeMap::from([("lab".to_owned(), Attr::Known(settings("http://a".into())))]));
+        assert!(matches!(block.s3("default", some_environment), Ok(Named::Absent(known)) if known == ["lab"]));
+        match block.s3("lab", some_environment) {
+            Ok(Named::Known(connection)) => assert!(connection.access_key_id.is_none(), "nothing is merged in"),
+            _ => panic!("lab is known"),
+        }
+        block.s3 = Attr::Unknown;
+        assert!(matches!(block.s3("default", some_environment), Ok(Named::Unknown)));
+    }
+
+    #[test]
+    fn an_alias_keeps_an_old_name_valid_and_an_unknown_address_is_unknown() {
+        let mut block = block(&[]);
+        block.s3 = Attr::Known(BTreeMap::from([
+            ("lab".to_owned(), Attr::Known(settings("http://a".into()))),
+            ("new".to_owned(), Attr::Known(S3Settings { aliases: Attr::Null, ..settings(Attr::Unknown) })),
+        ]));
+        assert!(matches!(block.s3("old", some_environment), Ok(Named::Known(_))));
+        assert!(matches!(block.s3("new", some_environment), Ok(Named::Unknown)));
+    }
+
+    #[test]
+    fn a_cluster_has_one_name_whichever_of_its_names_is_used() {
+        let prod = KubernetesSettings {
+            host: "https://api".into(),
+            token: "t".into(),
+            aliases: Attr::Known(vec!["production".into()]),
+            ..KubernetesSettings::default()
+        };
+        let rebuilt = KubernetesSettings { host: Attr::Unknown, token: "t".into(), ..KubernetesSettings::default() };
+        let mut block = block(&[]);
+        assert!(matches!(block.kubernetes("default", |_| None), Ok(Named::Absent(known)) if known.is_empty()));
+        block.kubernetes = Attr::Known(BTreeMap::from([
+            ("prod".to_owned(), Attr::Known(prod)),
+            ("test".to_owned(), Attr::Known(rebuilt)),
+            ("next".to_owned(), Attr::Unknown),
+        ]));
+        for name in ["prod", "production"] {
+            let found = block.kubernetes(name, some_environment);
+            assert!(matches!(found, Ok(Named::Known((name, _))) if name == "prod"));
+        }
+        assert!(matches!(block.kubernetes("test", some_environment), Ok(Named::Unknown)));
+        assert!(block.cluster_address_is_unknown("test") && block.cluster_address_is_unknown("next"));
+        assert!(!block.cluster_address_is_unknown("prod"));
+        let absent = block.kubernetes("default", some_environment);
+        assert!(matches!(absent, Ok(Named::Absent(known)) if known == ["next", "prod", "test"]));
+    }
+
+    #[test]
+    fn a_secret_comes_from_the_block_then_from_the_environment() {
+        let with = block(&[("docs_repo", "block")]);
+        assert!(
+            matches!(with.secret("docs_repo", some_environment), Named::Known(secret) if secret.expose() == "block")
+        );
+        let without = block(&[]);
+        assert!(
+            matches!(without.secret("docs_repo", some_environment), Named::Known(secret) if secret.expose() == "from the environment")
+        );
+        let environment =
+            ["DR_SECRET_ATTIC", "DR_SECRET_DOCS_REPO", "HOME"].map(|name| (name.into(), OsString::from("value")));
+        assert_eq!(with.secret_names(environment), ["docs_repo", "attic"]);
+        assert!(matches!(with.secret("other", some_environment), Named::Absent(known) if known == ["docs_repo"]));
+    }
+}

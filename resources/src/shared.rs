@@ -1,0 +1,344 @@
+//! What every resource of one provider process shares: the provider block once it is configured, the redactor, and the
+//! register of scopes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use dr_framework::{Diagnostics, Path, Redactor};
+
+use crate::cache::ReadCache;
+use crate::connections::kubernetes::{Cluster, Unreachable};
+use crate::connections::s3::{S3Clients, S3Connection};
+use crate::engines::kubernetes::watch::Watches;
+use crate::engines::restic::worker::Worker;
+use crate::engines::velero::bucket::EndedBackups;
+use crate::ledger::{LedgerError, LedgerStore, Record};
+use crate::reference::Place;
+use crate::scope::Register;
+use crate::secret::Secret;
+use crate::settings::{Environment, Named, Settings, environment};
+use crate::waiting::WaitingSlots;
+
+/// What every resource shares.
+pub struct Shared {
+    settings: RwLock<Option<Arc<Settings>>>,
+    environment: Environment,
+    /// Keeps secrets out of what leaves.
+    pub redactor: Redactor,
+    /// Starts worker processes.
+    pub worker: Worker,
+    /// Clients of S3 servers.
+    pub clients: S3Clients,
+    /// The records of ledgers, by where they lie.
+    records: ReadCache<String, Vec<Record>, Arc<LedgerError>>,
+    /// What belongs to one resource alone.
+    pub register: Register,
+    /// Storage that was made or taken over by a create of this process.
+    created: Mutex<BTreeSet<String>>,
+    /// What was said once.
+    warned: Mutex<BTreeSet<String>>,
+    /// What was applied since the provider was configured.
+    applied: Mutex<BTreeSet<String>>,
+    /// The waiting slots of this process.
+    pub waiting: WaitingSlots,
+    clusters: Mutex<Clusters>,
+    /// Velero's backups that were read before.
+    pub ended_backups: Arc<EndedBackups>,
+    /// Those who wait for objects of clusters.
+    pub watches: Watches,
+}
+
+/// The clusters of this process by name, and whether its first apply began.
+#[derive(Default)]
+struct Clusters {
+    known: BTreeMap<String, Cluster>,
+    applying: bool,
+}
+
+/// A place that can be reached.
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it for each call")]
+pub enum Reached {
+    /// A folder.
+    Local {
+        /// Absolute and clean.
+        path: PathBuf,
+    },
+    /// A prefix of a bucket.
+    S3 {
+        /// The server, and who we are there.
+        connection: S3Connection,
+        /// The bucket.
+        bucket: String,
+        /// The prefix; empty for the whole bucket.
+        prefix: String,
+    },
+}
+
+impl Shared {
+    /// Nothing is configured yet.
+    pub fn new(redactor: Redactor) -> Self {
+        Shared {
+            settings: RwLock::default(),
+            environment,
+            redactor,
+            worker: Worker::default(),
+            clients: S3Clients::default(),
+            records: ReadCache::default(),
+            register: Register::default(),
+            created: Mutex::default(),
+            warned: Mutex::default(),
+            applied: Mutex::default(),
+            waiting: WaitingSlots::default(),
+            clusters: Mutex::default(),
+            ended_backups: Arc::default(),
+            watches: Watches::default(),
+        }
+    }
+
+    /// Takes the provider block.
+    pub fn configure(&self, settings: Settings) {
+        self.register.clear();
+        for of_a_run in [&self.applied, &self.created] {
+            of_a_run.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        self.clusters().known.clear();
+        self.ended_backups.clear();
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(settings));
+    }
+
+    /// Notes that a create made or took over the storage with this uid.
+    pub fn took_over(&self, uid: &str) {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
+    }
+
+    /// Whether a create of this process made or took over the storage with this uid.
+    pub fn was_taken_over(&self, uid: &str) -> bool {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
+
+    /// The provider block; `None` before it is configured, as while validating.
+    pub fn settings(&self) -> Option<Arc<Settings>> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether this is the first time in this process that something of which one warning is enough is to be said.
+    pub fn warns_first(&self, what: &str) -> bool {
+        self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
+    }
+
+    /// Whether this is the first apply of this run to what goes by that name.
+    pub fn applies_first(&self, what: &str) -> bool {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
+    }
+
+    /// The S3 connections of the provider block that are known, by name.
+    pub fn s3_connections(&self) -> Vec<(String, S3Connection)> {
+        let Some(settings) = self.settings() else { return Vec::new() };
+        let known = |name: String| match settings.s3(&name, self.environment) {
+            Ok(Named::Known(connection)) => {
+                self.learn(&connection);
+                Some((name, connection))
+            }
+            _ => None,
+        };
+        settings.s3_names().into_iter().filter_map(known).collect()
+    }
+
+    /// What a resource does while the server behind this Kubernetes connection can't be reached.
+    pub fn unreachable(&self, connection: &str) -> Unreachable {
+        let cluster = self.cluster(connection, &Path::default());
+        cluster.ok().flatten().map_or(Unreachable::Fail, |cluster| cluster.unreachable())
+    }
+
+    /// Whether this is a drill.
+    pub fn is_drill(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.is_drill())
+    }
+
+    /// Whether a drill may touch the server behind this connection.
+    pub fn drill_names(&self, connection: &str) -> bool {
+        let settings = self.settings();
+        let drill = settings.as_ref().and_then(|settings| settings.drill.known());
+        let named = drill.and_then(|drill| drill.connections.known());
+        named.is_some_and(|named| {
+            named.iter().any(|name| matches!(name.text(), Some(name) if name == "*" || name == connection))
+        })
+    }
+
+    /// Where a path is restored to: itself, or below the drill's folder in a drill.
+    pub fn destination(&self, to: &str) -> Result<PathBuf, Diagnostics> {
+        let Some(settings) = self.settings().filter(|settings| settings.is_drill()) else {
+            return Ok(PathBuf::from(to));
+        };
+        match settings.drill.known().and_then(|drill| drill.path.text()) {
+            Some(folder) => Ok(PathBuf::from(folder).join(to.trim_start_matches('/'))),
+            None => Err(Diagnostics::error(
+                "This drill restores no paths",
+                "Set `drill = { path = \"/var/tmp/drill\" }` in the provider block: paths are restored below it.",
+            )),
+        }
+    }
+
+    /// How a place is reached: `None` while its connection is not known. `path` is the attribute that names it.
+    pub fn reach(&self, place: &Place, path: &Path) -> Result<Option<Reached>, Diagnostics> {
+        let (name, bucket, prefix) = match place {
+            Place::Local { path } => return Ok(Some(Reached::Local { path: path.into() })),
+            Place::S3 { connection, bucket, prefix } => (connection, bucket.clone(), prefix.clone()),
+        };
+        let Some(settings) = self.settings() else { return Ok(None) };
+        match settings.s3(name, self.environment) {
+            Ok(Named::Known(connection)) => {
+                let connection = S3Connection { name: Some(name.clone()), ..connection };
+                self.learn(&connection);
+                Ok(Some(Reached::S3 { connection, bucket, prefix }))
+            }
+            Ok(Named::Unknown) => Ok(None),
+            Ok(Named::Absent(known)) => Err(Diagnostics::error_at(
+                path.clone(),
+                "Unknown connection",
+                format!(
+                    "There is no S3 connection `{name}` in this provider block{}. A reference has to be used with the \
+                     provider that made it.",
+                    list(&known)
+                ),
+            )),
+            Err(why) => Err(Diagnostics::error_at(path.clone(), "Unusable connection", format!("{why}."))),
+        }
+    }
+
+    /// The cluster of that name, always the same one: `None` while its connection is not known. `path` is the attribute
+    /// that names it.
+    pub fn cluster(&self, name: &str, path: &Path) -> Result<Option<Cluster>, Diagnostics> {
+        let Some(settings) = self.settings() else { return Ok(None) };
+        match settings.kubernetes(name, self.environment) {
+            Ok(Named::Known((name, connection))) => {
+                let mut clusters = self.clusters();
+                let applying = clusters.applying;
+                let made = || {
+                    let cluster = Cluster::new(&name, connection, self.redactor.clone(), self.waiting.clone());
+                    if applying {
+                        cluster.apply_begins();
+                    }
+                    cluster
+                };
+                Ok(Some(clusters.known.entry(name.clone()).or_insert_with(made).clone()))
+            }
+            Ok(Named::Unknown) => Ok(None),
+            Ok(Named::Absent(known)) => Err(Diagnostics::error_at(
+                path.clone(),
+                "Unknown connection",
+                format!(
+                    "There is no Kubernetes connection `{name}` in this provider block{}. A reference has to be used with \
+                     the provider that made it.",
+                    list(&known)
+                ),
+            )),
+            Err(why) => Err(Diagnostics::error_at(
+                path.clone(),
+                "Unusable connection",
+                format!("The Kubernetes connection `{name}` can't be used: {why}."),
+            )),
+        }
+    }
+
+    /// The first apply of the process begins: what was read for refresh is stale from now on.
+    pub fn apply_begins(&self) {
+        self.clients.apply_begins();
+        self.records.end();
+        let mut clusters = self.clusters();
+        clusters.applying = true;
+        clusters.known.values().for_each(Cluster::apply_begins);
+    }
+
+    /// The records of a ledger for a refresh, read once however many jobs keep theirs there.
+    pub async fn records(&self, ledger: &dyn LedgerStore) -> Result<Arc<Vec<Record>>, Arc<LedgerError>> {
+        self.records.get(&ledger.describe(), async || ledger.list().await.map_err(Arc::new)).await
+    }
+
+    fn clusters(&self) -> std::sync::MutexGuard<'_, Clusters> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The secret of that name: `None` while it is not known. `path` is the attribute that names it.
+    pub fn secret(&self, name: &str, path: &Path) -> Result<Option<Secret>, Diagnostics> {
+        let Some(settings) = self.settings() else { return Ok(None) };
+        match settings.secret(name, self.environment) {
+            Named::Known(secret) if secret.expose().is_empty() => {
+                Err(Diagnostics::error_at(path.clone(), "Empty secret", format!("The secret `{name}` is empty.")))
+            }
+            Named::Known(secret) => {
+                self.redactor.learn(secret.expose());
+                Ok(Some(secret))
+            }
+            Named::Unknown => Ok(None),
+            Named::Absent(known) => Err(Diagnostics::error_at(
+                path.clone(),
+                "Unknown secret",
+                format!(
+                    "There is no secret `{name}` under `secrets` in this provider block{}, and no DR_SECRET_{} in the \
+                     environment. A reference has to be used with the provider that made it.",
+                    list(&known),
+                    name.to_ascii_uppercase()
+                ),
+            )),
+        }
+    }
+
+    /// The store and the prefix that a place takes for itself: two connections to one server are one store.
+    pub fn exclusive(&self, place: &Place) -> (String, String) {
+        match place {
+            Place::Local { path } => ("local".to_owned(), real(path).trim_start_matches('/').to_owned()),
+            Place::S3 { connection, bucket, prefix } => {
+                let settings = self.settings();
+                let known = settings.and_then(|settings| match settings.s3(connection, self.environment) {
+                    Ok(Named::Known(connection)) => connection.endpoint.or(Some(connection.region)),
+                    _ => None,
+                });
+                (format!("{} {bucket}", known.as_deref().unwrap_or(connection)), prefix.clone())
+            }
+        }
+    }
+
+    fn learn(&self, connection: &S3Connection) {
+        for secret in connection.secret_access_key.iter().chain(&connection.session_token) {
+            self.redactor.learn(secret.expose());
+        }
+    }
+}
+
+/// The path without symbolic links, as far as it exists: two names of one folder are one place.
+fn real(path: &str) -> String {
+    let path = std::path::Path::new(path);
+    let exists = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    match exists {
+        Some((ancestor, real)) => real.join(path.strip_prefix(ancestor).unwrap_or(path)).display().to_string(),
+        None => path.display().to_string(),
+    }
+}
+
+fn list(known: &[String]) -> String {
+    if known.is_empty() { " (there are none)".to_owned() } else { format!(" (known: {})", known.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::PathLedger;
+
+    #[tokio::test]
+    async fn a_refresh_reads_the_records_of_a_ledger_once_and_an_apply_never_uses_those() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = || PathLedger::new(&folder.path().join("docs")).unwrap();
+        let runs = folder.path().join(".docs.dr/runs");
+        std::fs::create_dir_all(&runs).unwrap();
+        let shared = Shared::new(Redactor::default());
+        assert!(shared.records(&ledger()).await.unwrap().is_empty());
+        // From now on reading it fails.
+        std::fs::write(runs.join("1.json"), "torn").unwrap();
+        assert!(shared.records(&ledger()).await.unwrap().is_empty());
+        shared.apply_begins();
+        assert!(shared.records(&ledger()).await.is_err());
+    }
+}

@@ -1,0 +1,123 @@
+//! `timeouts`, and the end of waiting.
+
+use std::time::Duration;
+
+use dr_framework::{Attr, Context, Diagnostics, Model};
+use tokio::sync::watch;
+
+use crate::run::Cancel;
+use crate::{clock, validators};
+
+/// How long an operation may take, like `30m` or `24h`.
+#[derive(Model, Clone, Debug, Default, PartialEq)]
+pub struct Timeouts {
+    /// To create it.
+    #[dr(optional, validate = validators::duration)]
+    pub create: Attr<String>,
+    /// To change it.
+    #[dr(optional, validate = validators::duration)]
+    pub update: Attr<String>,
+    /// To destroy it.
+    #[dr(optional, validate = validators::duration)]
+    pub delete: Attr<String>,
+    /// To refresh it.
+    #[dr(optional, validate = validators::duration)]
+    pub read: Attr<String>,
+}
+
+/// What is done, as far as its time is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// A create.
+    Create,
+    /// An update.
+    Update,
+    /// A destroy.
+    Delete,
+    /// A refresh.
+    Read,
+}
+
+/// Ten minutes for what only registers.
+pub const DECLARATIVE: Duration = Duration::from_secs(600);
+/// A day for a backup or a restore.
+pub const JOB: Duration = Duration::from_secs(24 * 3600);
+/// Five minutes for any refresh.
+pub const READ: Duration = Duration::from_secs(300);
+
+/// How long the operation may take.
+pub fn of(timeouts: &Attr<Timeouts>, operation: Operation, usual: Duration) -> Duration {
+    let configured = timeouts.known().and_then(|timeouts| {
+        let text = match operation {
+            Operation::Create => timeouts.create.text(),
+            Operation::Update => timeouts.update.text(),
+            Operation::Delete => timeouts.delete.text(),
+            Operation::Read => timeouts.read.text(),
+        };
+        text.and_then(|text| validators::parse_duration(text).ok())
+    });
+    configured.unwrap_or(if operation == Operation::Read { READ } else { usual })
+}
+
+/// Waits for an operation no longer than it may take, and ends when the user asks to stop.
+pub async fn within<T>(
+    context: &Context,
+    what: &str,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Diagnostics>>,
+) -> Result<T, Diagnostics> {
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = context.stop.stopped() => Err(Diagnostics::error(
+            format!("Stopped: {what}"),
+            "The operation was interrupted. Apply again to go on.",
+        )),
+        () = clock::sleep(limit) => Err(Diagnostics::error(
+            format!("Timed out: {what}"),
+            format!("It took longer than {} s. `timeouts` allows more.", limit.as_secs()),
+        )),
+    }
+}
+
+/// Ends a run's waiting when the user asks to stop, or when its time is over. Dropped, it never does.
+pub struct Deadline {
+    cancel: Cancel,
+    expired: watch::Receiver<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Deadline {
+    /// Starts counting.
+    pub fn start(context: &Context, limit: Duration) -> Self {
+        let (sender, receiver) = watch::channel(false);
+        let (late, expired) = watch::channel(false);
+        let stop = context.stop.clone();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = stop.stopped() => {}
+                () = clock::sleep(limit) => { let _ = late.send(true); }
+            }
+            let _ = sender.send(true);
+            // The sender has to outlive whoever asks.
+            sender.closed().await;
+        });
+        Deadline { cancel: Cancel::new(receiver), expired, task }
+    }
+
+    /// The signal for a run.
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Whether the time was over, rather than the user impatient.
+    pub fn is_expired(&self) -> bool {
+        *self.expired.borrow()
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
