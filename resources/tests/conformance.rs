@@ -463,7 +463,8 @@ fn the_provider_block_is_not_judged_by_what_is_not_known_yet() {
 
 #[test]
 fn no_bytes_make_the_provider_panic() {
-    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    // A stored object whose cluster is left out is read from the connection `default`.
+    let (nowhere, runtime) = (Nowhere::forbidden(), runtime());
     let server = runtime.block_on(configured(&nowhere));
     for resource in server.resources() {
         let ty = calls::object_type(resource.fields());

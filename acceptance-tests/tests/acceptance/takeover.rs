@@ -20,6 +20,11 @@ both_clis!(
 /// More steps than any run has.
 const ENOUGH: usize = 60;
 
+/// What Velero's plugin ends with when it reads its file of keys while another part of Velero writes it anew: each use of a
+/// location empties that file first (`Path` in Velero's internal/credentials/file_store.go), and a server that has just
+/// begun uses every location at once. The restore has read nothing then, is `Failed`, and the next apply takes the same point.
+const VELERO_READ_NO_KEYS: &str = "no EC2 IMDS role found";
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// How often something changed what is wanted of the application.
@@ -109,8 +114,13 @@ fn an_api_server_that_is_restarted_while_something_is_waited_for_ends_no_wait(sc
     let all = cluster.api.list(Velero::API, "Restore", Velero::NAMESPACE)?;
     ensure!(all.iter().map(phase).all(|phase| phase != "Completed"), "nothing was waited for: {all:?}");
     awake(&velero)?;
-    apply.wait()?.ok().with_context(|| velero.controller.log())?;
+    let mut applied = apply.wait()?;
+    let raced = applied.said().contains(VELERO_READ_NO_KEYS);
+    if raced {
+        applied = scene.workspace.apply()?;
+    }
+    applied.ok().with_context(|| velero.controller.log())?;
     ensure!(text_of(&cluster, &name)?.as_deref() == Some("Dear all"));
-    ensure!(restores(&cluster, &name)? == 1, "more than one restore ran");
+    ensure!(restores(&cluster, &name)? == if raced { 2 } else { 1 }, "more restores ran than were needed");
     scene.workspace.plan_is_empty()
 }
