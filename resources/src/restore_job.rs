@@ -609,6 +609,24 @@ impl RestoreJobs {
         }
     }
 
+    /// Two jobs that hand over by one name would take each other's away.
+    fn claim_image(&self, planned: &RestoreJobModel) -> Result<()> {
+        let (Some(block), Some(source), Some(name)) = (planned.block(), planned.source.known(), planned.name.text())
+        else {
+            return Ok(());
+        };
+        let (connection, scope) = block.place(source);
+        let (Some(connection), Some(scope)) = (connection.text(), scope.text()) else { return Ok(()) };
+        let Some(target) = block.destination(&self.shared, source)?.filter(|_| planned.perform == Attr::Known(false))
+        else {
+            return Ok(());
+        };
+        let image = format!("{} {connection} {scope}/{name}", block.engine());
+        self.shared.register.image(&image, &target).map_err(|conflict| {
+            Diagnostics::error_at(Path::attribute("name"), "Two jobs hand over by one name", format!("{conflict}."))
+        })
+    }
+
     /// Whether what a job hands over has another name or another place now.
     fn hands_over_elsewhere(prior: &RestoreJobModel, planned: &RestoreJobModel) -> bool {
         let place =
@@ -804,6 +822,7 @@ impl Resource for RestoreJobs {
         if let (Some(planned), Some(config)) = (plan.planned.engine.known_mut(), plan.config.engine.known()) {
             planned.fill(config);
         }
+        self.claim_image(&plan.planned)?;
         let server = self.server(&plan.planned)?;
         let place = plan.planned.block().zip(plan.planned.source.known()).map(|(block, source)| block.place(source));
         let known = plan.prior.and_then(|prior| prior.server_uid.known().cloned());

@@ -1,4 +1,4 @@
-//! What may exist once: a retention policy per scope, a writer per exclusive prefix.
+//! What may exist once: a retention policy per scope, a writer per exclusive prefix, a hand-over per name.
 //!
 //! The register sees the resources of one provider process and produces diagnostics only, never values. A resource may be
 //! planned twice (a replace is), so the same identity twice is fine.
@@ -16,6 +16,7 @@ pub struct Register {
 struct Claims {
     policies: BTreeMap<String, String>,
     writers: BTreeMap<(String, String), String>,
+    images: BTreeMap<String, String>,
 }
 
 /// Two resources that can't both be.
@@ -46,6 +47,19 @@ pub enum Conflict {
         second: String,
         /// Where that writes.
         second_place: String,
+    },
+    /// What is handed over is found by the job's name, so the later job would replace what the earlier one made.
+    #[error(
+        "{first} and {second} would both be filled from {image}: the later job would take the earlier one's away. Give one \
+         of them another name"
+    )]
+    TwoImages {
+        /// What is handed over.
+        image: String,
+        /// What the job is for that was planned first.
+        first: String,
+        /// What the second one is for.
+        second: String,
     },
 }
 
@@ -83,6 +97,16 @@ impl Register {
         Ok(())
     }
 
+    /// Notes that `image` is handed over to fill `target`, and nothing else may be.
+    pub fn image(&self, image: &str, target: &str) -> Result<(), Conflict> {
+        let mut claims = self.claims();
+        let first = claims.images.entry(image.to_owned()).or_insert_with(|| target.to_owned());
+        if first == target {
+            return Ok(());
+        }
+        Err(Conflict::TwoImages { image: image.into(), first: first.clone(), second: target.into() })
+    }
+
     fn claims(&self) -> std::sync::MutexGuard<'_, Claims> {
         self.claims.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
@@ -111,6 +135,16 @@ mod tests {
         let error = register.policy("proxmox_ve lab storage/100", "weekly").unwrap_err();
         assert!(error.to_string().starts_with("daily and weekly both set retention"), "{error}");
         register.policy("proxmox_ve lab storage/101", "weekly").unwrap();
+    }
+
+    #[test]
+    fn two_hand_overs_of_one_name_are_an_error_that_names_both_targets() {
+        let register = Register::default();
+        register.image("volsync prod apps/docs", "apps/data").unwrap();
+        register.image("volsync prod apps/docs", "apps/data").unwrap();
+        let error = register.image("volsync prod apps/docs", "apps/media").unwrap_err();
+        assert!(error.to_string().starts_with("apps/data and apps/media would both be filled"), "{error}");
+        register.image("volsync prod other/docs", "other/media").unwrap();
     }
 
     #[test]

@@ -312,6 +312,13 @@ fn what_does_not_fit_a_hand_over_is_an_error_while_planning(scene: &mut Scene) -
         scene.workspace.write(&good.replace(from, to))?;
         scene.workspace.plan()?.fails(expected)?;
     }
+    // VolSync's object has the name of the job.
+    let other = hand_over(&engine.replace("fresh", "media"), "").replace("\"docs\" {", "\"media\" {");
+    scene.workspace.write(&format!("{good}{other}"))?;
+    let both = ["Two jobs hand over by one name", "Give one of them another name"];
+    scene.workspace.plan()?.fails(&both)?;
+    scene.workspace.write(&format!("{good}{}", other.replace("name    = \"docs\"", "name    = \"media\"")))?;
+    scene.workspace.plan()?.ok()?;
     Ok(())
 }
 
