@@ -186,7 +186,7 @@ impl K8upRestoreBlock {
     fn bucket(&self, shared: &Shared, seat: &Seat) -> Result<Option<OpenBucket>> {
         match self.s3.known() {
             Some(bucket) => {
-                let secret = format!("dr-restore-bucket-{}", seat.source_pvc);
+                let secret = format!("dr-restore-bucket.{}", seat.source_pvc);
                 bucket.open(shared, Path::attribute(ENGINE).then("s3"), &secret)
             }
             None => Ok(None),
@@ -218,9 +218,10 @@ impl K8upRestoreBlock {
         let Some(password) = shared.secret(password, &path.clone().then("secret"))? else { return Ok(None) };
         let Some(Some(keys)) = store_keys::of(shared, &connection, &"connection".into())? else { return Ok(None) };
         without_token(&keys, path.then("store").then("connection"))?;
+        // A target's own Secret has no point in its name, so none is overwritten.
         let name = match &seat.filled {
-            Filled::Claim(pvc) => format!("dr-restore-{pvc}"),
-            Filled::Bucket(_) => format!("dr-restore-{}", seat.source_pvc),
+            Filled::Claim(pvc) => format!("dr-restore.{pvc}"),
+            Filled::Bucket(_) => format!("dr-restore-archive.{}", seat.source_pvc),
         };
         let wanted = secret(&name, Some(&password), &keys, connection.ca_pem.as_deref());
         Ok(Some((name, Some(wanted))))
