@@ -15,7 +15,7 @@ use crate::engines::k8up::schedule::K8upSchedule;
 use crate::engines::table::{self, Concept};
 use crate::engines::velero;
 use crate::engines::velero::schedule::VeleroSchedule;
-use crate::engines::volsync::schedule::VolsyncSchedule;
+use crate::engines::volsync::{self, schedule::VolsyncSchedule};
 use crate::jobs;
 use crate::moved;
 use crate::reference::Reference;
@@ -280,30 +280,30 @@ impl BackupSchedules {
     /// What is on a server, as a state.
     async fn take(&self, imported: Imported) -> Result<BackupSchedule> {
         let Imported { engine, connection, scope, name } = imported;
-        if engine != velero::ENGINE {
-            return Err(Diagnostics::error(
-                "Unable to import the schedule",
-                format!(
-                    "Schedules of the engine {engine:?} are not imported: apply the configuration with `adopt = \"always\"`, \
-                     which takes the object over."
-                ),
-            ));
-        }
-        let cluster = self.shared.cluster(&connection, &Path::default())?.ok_or_else(not_known)?;
-        let found = velero::import::schedule(&self.shared, &cluster, &scope, &name).await?;
+        let cluster = || self.shared.cluster(&connection, &Path::default())?.ok_or_else(not_known);
+        let found = match engine.as_str() {
+            velero::ENGINE => {
+                let found = velero::import::schedule(&self.shared, &cluster()?, &scope, &name).await?;
+                found.with(Engine::Velero)
+            }
+            volsync::ENGINE => {
+                let found = volsync::import::schedule(&self.shared, &cluster()?, &scope, &name).await?;
+                found.with(Engine::Volsync)
+            }
+            _ => return Err(not_importable(&engine)),
+        };
         let server_uid = found.target.server_uid.clone();
-        let keep = found.keep_within.map(|within| KeepModel { keep_within: Attr::Known(within), ..Default::default() });
         let schedule = BackupSchedule {
             name: Attr::Known(name),
             target: Attr::Known(found.target),
             cron: Attr::Known(found.cron),
             time_zone: found.time_zone.into(),
-            retention: keep.into(),
+            retention: found.keep.into(),
             paused: Attr::Known(found.paused),
             first_backup: "refuse".into(),
             deletion_policy: "keep".into(),
             adopt: "if_compatible".into(),
-            engine: Attr::Known(Engine::Velero(found.block)),
+            engine: Attr::Known(found.block),
             status: "ready".into(),
             drift: Attr::Known(Vec::new()),
             ..BackupSchedule::default()
@@ -548,8 +548,9 @@ impl Resource for BackupSchedules {
     }
 
     async fn move_from(&self, _: &Context, source: &MoveFrom) -> Result<Option<Self::Model>> {
-        let kind = &velero::schedule::SCHEDULE;
-        let reference = moved::reference(source, velero::ENGINE, &kind.group, &kind.kind);
+        let known = [(velero::ENGINE, &velero::schedule::SCHEDULE), (volsync::ENGINE, &volsync::SOURCE)];
+        let reference =
+            known.into_iter().find_map(|(engine, kind)| moved::reference(source, engine, &kind.group, &kind.kind));
         Ok(reference.map(|reference| BackupSchedule {
             name: reference.name.clone(),
             r#ref: Attr::Known(reference),
@@ -557,6 +558,16 @@ impl Resource for BackupSchedules {
             ..BackupSchedule::default()
         }))
     }
+}
+
+fn not_importable(engine: &str) -> Diagnostics {
+    Diagnostics::error(
+        "Unable to import the schedule",
+        format!(
+            "Schedules of the engine {engine:?} are not imported: apply the configuration with `adopt = \"always\"`, which \
+             takes the object over."
+        ),
+    )
 }
 
 fn refuse_destroy(prior: &BackupSchedule) -> Result<()> {

@@ -27,6 +27,8 @@ both_clis!(
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
     a_run_whose_process_is_killed_is_taken_over_by_the_next_apply,
     a_password_that_is_in_no_state_is_written_with_its_version,
+    an_import_needs_no_change,
+    what_others_made_is_imported_and_left_as_it_is,
 );
 
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -304,6 +306,20 @@ fn what_volsync_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Res
     Ok(())
 }
 
+/// A Secret of the repository that something else makes.
+fn foreign_secret(world: &World, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": name, "namespace": world.name },
+        "stringData": {
+            "RESTIC_REPOSITORY": format!("s3:{}/{}/docs", world.s3.endpoint, world.name),
+            "RESTIC_PASSWORD": PASSWORD,
+            "AWS_ACCESS_KEY_ID": world.s3.credentials.id,
+            "AWS_SECRET_ACCESS_KEY": world.s3.credentials.secret,
+        },
+    })
+}
+
 fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     let existing = world
@@ -313,17 +329,7 @@ fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mu
     scene.workspace.write(&existing)?;
     let apply = scene.workspace.start_apply()?;
     std::thread::sleep(Duration::from_secs(3));
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "repository", "namespace": world.name },
-        "stringData": {
-            "RESTIC_REPOSITORY": format!("s3:{}/{}/docs", world.s3.endpoint, world.name),
-            "RESTIC_PASSWORD": PASSWORD,
-            "AWS_ACCESS_KEY_ID": world.s3.credentials.id,
-            "AWS_SECRET_ACCESS_KEY": world.s3.credentials.secret,
-        },
-    });
-    world.shared.api().apply_as("external-secrets", &secret)?;
+    world.shared.api().apply_as("external-secrets", &foreign_secret(&world, "repository"))?;
     apply.wait()?.ok()?;
     scene.workspace.plan_is_empty()?;
     let source = world.synced(&Value::Null)?;
@@ -633,4 +639,91 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
     scene.workspace.apply()?.ok()?;
     ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] != held, "it was not written again");
     scene.workspace.plan_is_empty()
+}
+
+fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration("").replace("MON-FRI", "1-5"))?;
+    scene.workspace.apply()?.ok()?;
+    let made = world.get("ReplicationSource", "hourly")?["metadata"]["generation"].clone();
+    fs::remove_file(scene.workspace.state_file())?;
+    let id = |name: &str| format!("volsync:prod/{}/{name}", world.name);
+    scene.workspace.import("dr_backup_schedule.hourly", &id("nothing"))?.fails(&["There is nothing to import"])?;
+    scene.workspace.import("dr_backup_target.main", &id("docs"))?.ok()?;
+    scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // A state that was moved is read like an import.
+    let mut state: Value = serde_json::from_slice(&fs::read(scene.workspace.state_file())?)?;
+    let resources = state["resources"].as_array_mut().context("a state has resources")?;
+    let schedule = resources.iter_mut().find(|resource| resource["type"] == "dr_backup_schedule");
+    let instance = schedule.context("the schedule")?["instances"][0].as_object_mut().context("an instance")?;
+    instance.retain(|key, _| !key.contains("identity"));
+    let attributes = instance["attributes"].as_object_mut().context("attributes")?;
+    attributes.values_mut().for_each(|value| *value = Value::Null);
+    attributes.insert("ref".to_owned(), json!({ "engine": "volsync", "scope": world.name, "name": "hourly" }));
+    attributes.insert("name".to_owned(), json!("hourly"));
+    attributes.insert("status".to_owned(), json!("moved"));
+    fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.get("ReplicationSource", "hourly")?["metadata"]["generation"] == made, "something was changed");
+    Ok(())
+}
+
+fn what_others_made_is_imported_and_left_as_it_is(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    api.apply_as("external-secrets", &foreign_secret(&world, "docs"))?;
+    api.apply_as(
+        "kubectl",
+        &json!({
+            "apiVersion": VolSync::API, "kind": "ReplicationSource",
+            "metadata": { "name": "hourly", "namespace": world.name },
+            "spec": {
+                "sourcePVC": "data",
+                "trigger": { "schedule": "17 3 * * 1-5" },
+                "restic": {
+                    "repository": "docs", "copyMethod": "Snapshot", "cacheCapacity": "1Gi", "pruneIntervalDays": 14,
+                    "retain": { "last": "3", "daily": 7, "within": "30d" },
+                },
+            },
+        }),
+    )?;
+    let configuration = world
+        .configuration("")
+        .replace("MON-FRI", "1-5")
+        .replace(", credentials = \"keys\"", "")
+        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"docs\" }");
+    scene.workspace.write(&configuration)?;
+    let id = |name: &str| format!("volsync:prod/{}/{name}", world.name);
+    scene.workspace.import("dr_backup_target.main", &id("docs"))?.fails(&["There is nothing to import", "dr-docs"])?;
+    scene.workspace.import("dr_backup_target.main", &id("docs/docs"))?.ok()?;
+    scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // What is changed afterwards is changed in the object that is there.
+    let uid = world.get("ReplicationSource", "hourly")?["metadata"]["uid"].clone();
+    scene.workspace.write(&configuration.replace("17 3", "18 4"))?;
+    scene.workspace.apply()?.fails(&["kubectl", "force_conflicts"])?;
+    scene
+        .workspace
+        .write(&configuration.replace("17 3", "18 4").replace("copy_method", "force_conflicts = true, copy_method"))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let source = world.get("ReplicationSource", "hourly")?;
+    ensure!(source["metadata"]["uid"] == uid && source["spec"]["trigger"]["schedule"] == "18 4 * * 1-5", "{source}");
+
+    // A Secret that is no repository is no target.
+    let other = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "other", "namespace": world.name },
+        "stringData": { "a": "b" },
+    });
+    api.apply_as("kubectl", &other)?;
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.import("dr_backup_target.main", &id("other/docs"))?.fails(&["holds no RESTIC_REPOSITORY"])?;
+    let elsewhere = json!({ "stringData": { "RESTIC_REPOSITORY": "s3:http://nowhere/else" } });
+    api.patch("v1", "Secret", &world.name, "other", &elsewhere)?;
+    scene.workspace.import("dr_backup_target.main", &id("other/docs"))?.fails(&["leads to no S3 connection"])?;
+    Ok(())
 }

@@ -25,7 +25,8 @@ impl Imported {
                 format!(
                     "{what} The form is `<engine>:<connection>/<scope>/<name>`: `restic:local/backup/docs/docs` for the \
                      folder /backup/docs, `restic:minio/bucket/prefix/docs` for a prefix of a bucket, `velero:prod/velero/daily` for an object in \
-                     namespace velero of a cluster."
+                     namespace velero of a cluster, `volsync:prod/apps/repository/docs` for a Secret `repository` that \
+                     something else makes."
                 ),
             )
         };

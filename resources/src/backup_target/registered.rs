@@ -5,7 +5,8 @@ use dr_framework::{Attr, Context, Diagnostics, Path, Plan, Result};
 use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel};
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind};
 use crate::engines::declared::{Adopt, Declared};
-use crate::engines::velero;
+use crate::engines::kubernetes::imported;
+use crate::engines::{velero, volsync};
 use crate::reference::Place;
 use crate::registered::{self, Earlier, Memory, Refreshed, Registration};
 
@@ -198,13 +199,21 @@ impl BackupTargets {
     /// Imports objects on a server.
     pub(super) async fn import_registered(&self, imported: Imported) -> Result<BackupTarget> {
         let Imported { engine, connection, scope, name } = imported;
-        if engine != velero::ENGINE {
-            return Err(not_importable(&engine));
-        }
-        let cluster = self.shared.cluster(&connection, &Path::default())?.ok_or_else(not_known)?;
-        let found = velero::import::target(&self.shared, &cluster, &scope, &name).await?;
-        let server_uid =
-            cluster.uid().await.map_err(|error| Diagnostics::error("Unable to import", format!("{error}.")))?;
+        let cluster = || self.shared.cluster(&connection, &Path::default())?.ok_or_else(not_known);
+        let (cluster, found) = match engine.as_str() {
+            velero::ENGINE => {
+                let cluster = cluster()?;
+                let found = velero::import::target(&self.shared, &cluster, &scope, &name).await?;
+                (cluster, found.with(Engine::Velero))
+            }
+            volsync::ENGINE => {
+                let cluster = cluster()?;
+                let found = volsync::import::target(&self.shared, &cluster, &scope, &name).await?;
+                (cluster, found.with(Engine::Volsync))
+            }
+            _ => return Err(not_importable(&engine)),
+        };
+        let server_uid = imported::server_uid(&cluster).await?;
         let place = found.place;
         let store = StoreModel { credentials: found.credentials, ..StoreModel::of(&place) };
         let target = BackupTarget {
@@ -213,7 +222,7 @@ impl BackupTargets {
             access: if found.read_only { "read_only" } else { "read_write" }.into(),
             deletion_policy: "keep".into(),
             adopt: "if_compatible".into(),
-            engine: Attr::Known(Engine::Velero(found.block)),
+            engine: Attr::Known(found.block),
             status: "ready".into(),
             credentials: "current".into(),
             drift: Attr::Known(Vec::new()),

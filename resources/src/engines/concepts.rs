@@ -14,6 +14,7 @@ use crate::cron::Cron;
 use crate::ledger::LedgerStore;
 use crate::reference::{Place, Reference};
 use crate::retention::Keep;
+use crate::retention_policy::KeepModel;
 use crate::run::{Backup, History, Pause, Probe, Restore, Safety};
 use crate::shared::Shared;
 
@@ -156,7 +157,7 @@ pub struct TargetArguments<'a> {
 }
 
 /// A target that an import found on a server.
-pub struct ImportedTarget {
+pub struct ImportedTarget<B> {
     /// Where the data lies.
     pub place: Place,
     /// What the engine opens the store with.
@@ -166,7 +167,15 @@ pub struct ImportedTarget {
     /// The uid of the main object.
     pub uid: String,
     /// The engine's block.
-    pub block: super::velero::target::VeleroTarget,
+    pub block: B,
+}
+
+impl<B> ImportedTarget<B> {
+    /// The same with its block among those of all engines.
+    pub fn with<E>(self, engine: impl FnOnce(B) -> E) -> ImportedTarget<E> {
+        let ImportedTarget { place, credentials, read_only, uid, block } = self;
+        ImportedTarget { place, credentials, read_only, uid, block: engine(block) }
+    }
 }
 
 /// A schedule that an import found on a server.
@@ -178,13 +187,21 @@ pub struct ImportedSchedule<B> {
     /// The zone that its times are of.
     pub time_zone: Option<String>,
     /// How long its backups are kept.
-    pub keep_within: Option<String>,
+    pub keep: Option<KeepModel>,
     /// Whether it rests.
     pub paused: bool,
     /// The uid of its object.
     pub uid: String,
     /// The engine's block.
     pub block: B,
+}
+
+impl<B> ImportedSchedule<B> {
+    /// The same with its block among those of all engines.
+    pub fn with<E>(self, engine: impl FnOnce(B) -> E) -> ImportedSchedule<E> {
+        let ImportedSchedule { target, cron, time_zone, keep, paused, uid, block } = self;
+        ImportedSchedule { target, cron, time_zone, keep, paused, uid, block: engine(block) }
+    }
 }
 
 /// A block whose storage is registered with an engine on a server.

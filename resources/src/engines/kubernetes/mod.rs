@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod drill;
+pub mod imported;
 pub mod objects;
 pub mod quiesce;
 pub mod render;

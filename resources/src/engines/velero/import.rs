@@ -2,70 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use dr_framework::{Anything, Attr, Diagnostics, Value as Configured};
+use dr_framework::{Anything, Attr, Diagnostics};
 use serde_json::Value;
 
 use super::schedule::{SCHEDULE, VeleroSchedule};
 use super::target::{LOCATION, SecretKey, VeleroTarget};
 use super::template::VeleroTemplate;
-use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
+use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
+use crate::engines::kubernetes::imported::{anything, held, keys_named, list, map, read, server_uid, text, truth};
 use crate::engines::kubernetes::render::go_duration;
-use crate::engines::kubernetes::spec::{TextMap, Texts};
-use crate::engines::kubernetes::store_keys;
+use crate::engines::kubernetes::spec::TextMap;
+use crate::engines::kubernetes::store_keys::Keys;
 use crate::reference::{Place, Reference};
+use crate::retention_policy::KeepModel;
 use crate::shared::Shared;
-
-fn not_found(kind: &str, namespace: &str, name: &str, cluster: &Cluster) -> Diagnostics {
-    Diagnostics::error(
-        "There is nothing to import",
-        format!("There is no {kind} {namespace}/{name} on cluster `{}`.", cluster.name()),
-    )
-}
-
-async fn read(cluster: &Cluster, kind: &Kind, namespace: &str, name: &str) -> Result<DynamicObject, Diagnostics> {
-    let failed = |error| Diagnostics::error("Unable to import", format!("{error}."));
-    let found = cluster.get(kind, namespace, name).await.map_err(failed)?;
-    found.ok_or_else(|| not_found(&kind.kind, namespace, name, cluster))
-}
-
-fn text(value: &Value) -> Attr<String> {
-    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).into()
-}
-
-fn truth(value: &Value) -> Attr<bool> {
-    value.as_bool().into()
-}
-
-fn list(value: &Value) -> Texts {
-    let list = value.as_array().filter(|list| !list.is_empty());
-    list.map(|list| list.iter().map(text).collect::<Vec<_>>()).into()
-}
-
-fn map(value: &Value) -> TextMap {
-    let map = value.as_object().filter(|map| !map.is_empty());
-    map.map(|map| map.iter().map(|(key, value)| (key.clone(), text(value))).collect::<BTreeMap<_, _>>()).into()
-}
-
-/// JSON as a value of whatever type it has.
-fn anything(value: &Value) -> Configured {
-    match value {
-        Value::Null => Configured::Null,
-        Value::Bool(truth) => Configured::Bool(*truth),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => Configured::Number(whole.into()),
-            None => Configured::Null,
-        },
-        Value::String(text) => Configured::string(text),
-        Value::Array(items) => Configured::Tuple(items.iter().map(anything).collect()),
-        Value::Object(members) => {
-            Configured::Object(members.iter().map(|(name, value)| (name.clone(), anything(value))).collect())
-        }
-    }
-}
 
 /// What a backup holds, out of Velero's BackupSpec.
 fn template(spec: &Value) -> VeleroTemplate {
@@ -114,7 +66,7 @@ pub async fn target(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-) -> Result<ImportedTarget, Diagnostics> {
+) -> Result<ImportedTarget<VeleroTarget>, Diagnostics> {
     let object = read(cluster, &LOCATION, namespace, name).await?;
     let spec = &object.data["spec"];
     let config = &spec["config"];
@@ -122,9 +74,13 @@ pub async fn target(
     let credential = &spec["credential"];
     let (credentials, existing_secret) = match (text(&credential["name"]), text(&credential["key"])) {
         (Attr::Known(secret), Attr::Known(key)) => {
-            let held = cluster.get(&Kind::SECRET, namespace, &secret).await.ok().flatten();
-            let held = held.and_then(|held| STANDARD.decode(held.data["data"][&key].as_str()?).ok());
-            match held.and_then(|held| said_by(shared, &connection, &held)) {
+            let object = cluster.get(&Kind::SECRET, namespace, &secret).await.ok().flatten();
+            let file = object.and_then(|object| held(&object, &key));
+            let named = file.and_then(|file| {
+                let are_held = |keys: &Keys| keys.file().expose().trim().as_bytes() == file.trim_ascii();
+                keys_named(shared, &connection, are_held)
+            });
+            match named {
                 Some(word) => (Attr::Known(word), Attr::Null),
                 None => (Attr::Null, Attr::Known(SecretKey { name: Attr::Known(secret), key: Attr::Known(key) })),
             }
@@ -192,17 +148,6 @@ fn connection_of(shared: &Shared, config: &Value, name: &str) -> Result<(String,
     })
 }
 
-/// How a configuration says these credentials: a secret's name, or `connection`.
-fn said_by(shared: &Shared, connection: &S3Connection, held: &[u8]) -> Option<String> {
-    let names = shared.settings()?.secret_names(std::env::vars_os());
-    let mut words = names.into_iter().chain(std::iter::once("connection".to_owned()));
-    let says = |word: &String| {
-        let keys = store_keys::of(shared, connection, &Attr::Known(word.clone())).ok().flatten().flatten();
-        keys.is_some_and(|keys| keys.file().expose().trim().as_bytes() == held.trim_ascii())
-    };
-    words.find(says)
-}
-
 /// A schedule; nothing is changed.
 pub async fn schedule(
     shared: &Shared,
@@ -219,11 +164,11 @@ pub async fn schedule(
         Some((zone, cron)) => (Some(zone.to_owned()).filter(|zone| zone != "UTC"), cron.trim()),
         None => (None, line),
     };
-    let held = &spec["template"];
-    let location = held["storageLocation"].as_str().unwrap_or("default");
+    let template_spec = &spec["template"];
+    let location = template_spec["storageLocation"].as_str().unwrap_or("default");
     let target = target(shared, cluster, namespace, location).await?;
-    let server_uid =
-        cluster.uid().await.map_err(|error| Diagnostics::error("Unable to import", format!("{error}.")))?;
+    let server_uid = server_uid(cluster).await?;
+    let within = template_spec["ttl"].as_str().and_then(within);
     Ok(ImportedSchedule {
         target: Reference {
             kind: "backup_target".into(),
@@ -239,12 +184,12 @@ pub async fn schedule(
         },
         cron: cron.to_owned(),
         time_zone,
-        keep_within: held["ttl"].as_str().and_then(within),
+        keep: within.map(|within| KeepModel { keep_within: Attr::Known(within), ..KeepModel::default() }),
         paused: spec["paused"] == true,
         uid: object.metadata.uid.clone().unwrap_or_default(),
         block: VeleroSchedule::imported(
-            template(held),
-            map(&held["metadata"]["labels"]),
+            template(template_spec),
+            map(&template_spec["metadata"]["labels"]),
             truth(&spec["useOwnerReferencesInBackup"]),
         ),
     })

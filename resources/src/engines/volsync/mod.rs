@@ -4,6 +4,7 @@
 mod backup;
 pub mod backup_block;
 mod claim;
+pub mod import;
 pub mod listing;
 mod mover;
 pub mod mover_fields;

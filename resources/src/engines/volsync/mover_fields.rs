@@ -1,7 +1,9 @@
 //! How VolSync's mover runs: the arguments that everything with a mover shares.
 
 use dr_framework::{Anything, Attr, Model};
+use serde_json::Value;
 
+use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 
 /// The mover's cache and its pods.
@@ -31,6 +33,23 @@ pub struct MoverFields {
 }
 
 impl MoverFields {
+    /// Reads them from `spec.restic`.
+    pub fn imported(restic: &Value) -> Self {
+        let passed = |value: &Value| {
+            let some = value.as_object().is_some_and(|members| !members.is_empty());
+            some.then(|| Anything(imported::anything(value))).into()
+        };
+        MoverFields {
+            cache_capacity: imported::text(&restic["cacheCapacity"]),
+            cache_storage_class_name: imported::text(&restic["cacheStorageClassName"]),
+            cache_access_modes: imported::list(&restic["cacheAccessModes"]),
+            mover_security_context: passed(&restic["moverSecurityContext"]),
+            mover_service_account: imported::text(&restic["moverServiceAccount"]),
+            mover_resources: passed(&restic["moverResources"]),
+            mover_pod_labels: imported::map(&restic["moverPodLabels"]),
+        }
+    }
+
     /// Writes them into `spec.restic`.
     pub fn write(&self, restic: &mut Spec) {
         restic

@@ -36,6 +36,15 @@ pub struct VolsyncSchedule {
 }
 
 impl VolsyncSchedule {
+    /// Reads it from the spec of a ReplicationSource.
+    pub fn imported(spec: &Value) -> Self {
+        VolsyncSchedule {
+            source: VolsyncSource::imported(spec),
+            prune_interval_days: spec["restic"]["pruneIntervalDays"].as_i64().into(),
+            force_conflicts: Attr::Known(false),
+        }
+    }
+
     fn restic(&self, repository: &str, has_ca: bool, keep: Option<&Keep>) -> Value {
         let mut restic = self.source.restic(repository, has_ca);
         if let Some(days) = self.prune_interval_days.known() {

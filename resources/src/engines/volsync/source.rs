@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::mover_fields::MoverFields;
 use super::site;
+use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::validators;
 
@@ -45,6 +46,20 @@ fn copy_method(value: &Configured, path: &Path) -> Vec<dr_framework::Diagnostic>
 }
 
 impl VolsyncSource {
+    /// Reads it from the spec of a ReplicationSource.
+    pub fn imported(spec: &Value) -> Self {
+        let restic = &spec["restic"];
+        VolsyncSource {
+            pvc: imported::text(&spec["sourcePVC"]),
+            copy_method: imported::text(&restic["copyMethod"]),
+            capacity: imported::text(&restic["capacity"]),
+            access_modes: imported::list(&restic["accessModes"]),
+            storage_class_name: imported::text(&restic["storageClassName"]),
+            volume_snapshot_class_name: imported::text(&restic["volumeSnapshotClassName"]),
+            mover: MoverFields::imported(restic),
+        }
+    }
+
     /// `spec.restic` of a ReplicationSource, without what it keeps.
     pub fn restic(&self, repository: &str, has_ca: bool) -> Value {
         let mut restic = Spec::default();

@@ -22,8 +22,12 @@ use crate::shared::{Reached, Shared};
 use crate::validators;
 
 /// The keys of a repository Secret that movers can't do without.
-const LOCATION_KEY: &str = "RESTIC_REPOSITORY";
-const PASSWORD_KEY: &str = "RESTIC_PASSWORD";
+pub(super) const LOCATION_KEY: &str = "RESTIC_REPOSITORY";
+pub(super) const PASSWORD_KEY: &str = "RESTIC_PASSWORD";
+
+/// Those of the bucket's key, as every program that uses S3 names them.
+pub(super) const ID_KEY: &str = "AWS_ACCESS_KEY_ID";
+pub(super) const SECRET_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 
 /// A restic repository for one claim, which VolSync's restic mover writes: the Secret that tells it where the repository is,
 /// in the namespace of the claim. The first backup makes the repository.
@@ -99,8 +103,8 @@ impl VolsyncTarget {
         let mut data = Map::new();
         let mut put = |key: &str, value: &str| drop(data.insert(key.to_owned(), STANDARD.encode(value).into()));
         put(LOCATION_KEY, &bucket.location());
-        put("AWS_ACCESS_KEY_ID", &keys.id);
-        put("AWS_SECRET_ACCESS_KEY", keys.secret.expose());
+        put(ID_KEY, &keys.id);
+        put(SECRET_KEY, keys.secret.expose());
         if let Some(token) = &keys.token {
             put("AWS_SESSION_TOKEN", token.expose());
         }
@@ -127,15 +131,20 @@ struct Bucket<'a> {
 impl Bucket<'_> {
     /// As restic names it.
     fn location(&self) -> String {
-        let S3Connection { endpoint, engine_endpoint, region, .. } = self.connection;
-        let endpoint = match engine_endpoint.as_ref().or(endpoint.as_ref()) {
-            Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None if region.is_empty() => "https://s3.amazonaws.com".to_owned(),
-            None => format!("https://s3.{region}.amazonaws.com"),
-        };
         let slash = if self.prefix.is_empty() { "" } else { "/" };
-        format!("s3:{endpoint}/{}{slash}{}", self.bucket, self.prefix)
+        format!("{}{}{slash}{}", server(self.connection), self.bucket, self.prefix)
     }
+}
+
+/// What every location on a server begins with.
+pub(super) fn server(connection: &S3Connection) -> String {
+    let S3Connection { endpoint, engine_endpoint, region, .. } = connection;
+    let endpoint = match engine_endpoint.as_ref().or(endpoint.as_ref()) {
+        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None if region.is_empty() => "https://s3.amazonaws.com".to_owned(),
+        None => format!("https://s3.{region}.amazonaws.com"),
+    };
+    format!("s3:{endpoint}/")
 }
 
 #[async_trait]

@@ -1,0 +1,95 @@
+//! What an import finds in a cluster: objects that somebody made, as a configuration would say them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dr_framework::{Attr, Diagnostics, Path, Value as Configured};
+use serde_json::Value;
+
+use super::spec::{TextMap, Texts};
+use super::store_keys::{self, Keys};
+use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
+use crate::connections::s3::S3Connection;
+use crate::shared::Shared;
+
+/// The object that is imported.
+pub async fn read(cluster: &Cluster, kind: &Kind, namespace: &str, name: &str) -> Result<DynamicObject, Diagnostics> {
+    let failed = |error| Diagnostics::error("Unable to import", format!("{error}."));
+    let found = cluster.get(kind, namespace, name).await.map_err(failed)?;
+    found.ok_or_else(|| {
+        let cluster = cluster.name();
+        let detail = format!("There is no {} {namespace}/{name} on cluster `{cluster}`.", kind.kind);
+        Diagnostics::error("There is nothing to import", detail)
+    })
+}
+
+/// The uid of the server that it was found on.
+pub async fn server_uid(cluster: &Cluster) -> Result<String, Diagnostics> {
+    cluster.uid().await.map_err(|error| Diagnostics::error("Unable to import", format!("{error}.")))
+}
+
+/// What a Secret holds under a key.
+pub fn held(secret: &DynamicObject, key: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(secret.data["data"][key].as_str()?).ok()
+}
+
+/// A text that is not empty.
+pub fn text(value: &Value) -> Attr<String> {
+    value.as_str().filter(|text| !text.is_empty()).map(str::to_owned).into()
+}
+
+/// A switch.
+pub fn truth(value: &Value) -> Attr<bool> {
+    value.as_bool().into()
+}
+
+/// A list that is not empty.
+pub fn list(value: &Value) -> Texts {
+    let list = value.as_array().filter(|list| !list.is_empty());
+    list.map(|list| list.iter().map(text).collect::<Vec<_>>()).into()
+}
+
+/// A map that is not empty.
+pub fn map(value: &Value) -> TextMap {
+    let map = value.as_object().filter(|map| !map.is_empty());
+    map.map(|map| map.iter().map(|(key, value)| (key.clone(), text(value))).collect::<BTreeMap<_, _>>()).into()
+}
+
+/// JSON as a value of whatever type it has.
+pub fn anything(value: &Value) -> Configured {
+    match value {
+        Value::Null => Configured::Null,
+        Value::Bool(truth) => Configured::Bool(*truth),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Configured::Number(whole.into()),
+            None => Configured::Null,
+        },
+        Value::String(text) => Configured::string(text),
+        Value::Array(items) => Configured::Tuple(items.iter().map(anything).collect()),
+        Value::Object(members) => {
+            Configured::Object(members.iter().map(|(name, value)| (name.clone(), anything(value))).collect())
+        }
+    }
+}
+
+/// How a configuration says these keys of a store: a secret's name, or `connection`.
+pub fn keys_named(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> Option<String> {
+    let mut words = secret_names(shared).into_iter().chain(std::iter::once("connection".to_owned()));
+    words.find(|word| {
+        let keys = store_keys::of(shared, connection, &Attr::Known(word.clone())).ok().flatten().flatten();
+        keys.is_some_and(|keys| are_held(&keys))
+    })
+}
+
+/// The name under `secrets` of a value that a Secret holds.
+pub fn secret_named(shared: &Shared, held: &[u8]) -> Option<String> {
+    secret_names(shared).into_iter().find(|name| {
+        let secret = shared.secret(name, &Path::default()).ok().flatten();
+        secret.is_some_and(|secret| secret.expose().as_bytes() == held)
+    })
+}
+
+fn secret_names(shared: &Shared) -> Vec<String> {
+    shared.settings().map(|settings| settings.secret_names(std::env::vars_os())).unwrap_or_default()
+}

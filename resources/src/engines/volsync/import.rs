@@ -1,0 +1,208 @@
+//! What an import finds in a cluster: the Secret of a repository, or a ReplicationSource, as a configuration would say it.
+
+use dr_framework::{Attr, Diagnostics};
+use serde_json::Value;
+
+use super::schedule::VolsyncSchedule;
+use super::site::own_secret;
+use super::target::{ExistingSecret, ID_KEY, LOCATION_KEY, PASSWORD_KEY, SECRET_KEY, VolsyncTarget, server};
+use super::{ENGINE, SOURCE};
+use crate::connections::kubernetes::{Cluster, Kind};
+use crate::connections::s3::S3Connection;
+use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
+use crate::engines::kubernetes::imported::{held, keys_named, read, secret_named, server_uid, text};
+use crate::engines::kubernetes::store_keys::Keys;
+use crate::reference::{Place, Reference};
+use crate::retention_policy::KeepModel;
+use crate::shared::Shared;
+
+fn refuse(detail: String) -> Diagnostics {
+    Diagnostics::error("Unable to import", detail)
+}
+
+/// The target of a repository Secret; nothing is changed. Its scope is a namespace, where the Secret is `dr-<name>`, or
+/// `namespace/secret`, where it is somebody else's.
+pub async fn target(
+    shared: &Shared,
+    cluster: &Cluster,
+    scope: &str,
+    name: &str,
+) -> Result<ImportedTarget<VolsyncTarget>, Diagnostics> {
+    let (namespace, foreign) = match scope.split_once('/') {
+        Some((namespace, secret)) => (namespace, Some(secret.to_owned())),
+        None => (scope, None),
+    };
+    let secret = foreign.clone().unwrap_or_else(|| own_secret(name));
+    let object = read(cluster, &Kind::SECRET, namespace, &secret).await?;
+    let called = Kind::SECRET.called(namespace, &secret);
+    let location = held(&object, LOCATION_KEY).and_then(|location| String::from_utf8(location).ok());
+    let location = location
+        .ok_or_else(|| refuse(format!("{called} holds no {LOCATION_KEY}, so it is no repository of VolSync's.")))?;
+    let (place, connection) = place_of(&shared.s3_connections(), &location).ok_or_else(|| {
+        refuse(format!(
+            "The {LOCATION_KEY} of {called} leads to no S3 connection in the provider block (`endpoint` or `engine_endpoint`)."
+        ))
+    })?;
+    let credentials = match foreign {
+        Some(_) => None,
+        None => keys_named(shared, &connection, |keys: &Keys| {
+            let is = |key: &str, value: &str| held(&object, key).as_deref() == Some(value.as_bytes());
+            is(ID_KEY, &keys.id) && is(SECRET_KEY, keys.secret.expose())
+        }),
+    };
+    let password = held(&object, PASSWORD_KEY).and_then(|password| secret_named(shared, &password));
+    Ok(ImportedTarget {
+        place,
+        credentials: credentials.into(),
+        read_only: false,
+        uid: object.metadata.uid.unwrap_or_default(),
+        block: VolsyncTarget {
+            cluster: cluster.name().into(),
+            namespace: namespace.into(),
+            password: password.into(),
+            password_wo: Attr::Null,
+            password_wo_version: Attr::Null,
+            existing_secret: foreign.map(|name| ExistingSecret { name: Attr::Known(name) }).into(),
+            force_conflicts: Attr::Known(false),
+        },
+    })
+}
+
+/// Where a repository lies, as restic names it, and the connection that leads there.
+fn place_of(known: &[(String, S3Connection)], location: &str) -> Option<(Place, S3Connection)> {
+    known.iter().find_map(|(name, connection)| {
+        let path = location.strip_prefix(&server(connection))?.trim_end_matches('/');
+        let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
+        let place = Place::S3 { connection: name.clone(), bucket: bucket.to_owned(), prefix: prefix.to_owned() };
+        (!bucket.is_empty()).then(|| (place, connection.clone()))
+    })
+}
+
+/// The scope and the name of the target that a Secret is: as it would be imported.
+fn target_of(namespace: &str, secret: &str) -> (String, String) {
+    match secret.strip_prefix("dr-") {
+        Some(name) => (namespace.to_owned(), name.to_owned()),
+        None => (format!("{namespace}/{secret}"), secret.to_owned()),
+    }
+}
+
+/// What VolSync keeps, as a policy says it.
+fn keep(retain: &Value) -> Option<KeepModel> {
+    let count = |rule: &str| -> Attr<i64> {
+        let value = &retain[rule];
+        value.as_i64().or_else(|| value.as_str()?.parse().ok()).filter(|count| *count > 0).into()
+    };
+    let keep = KeepModel {
+        keep_last: count("last"),
+        keep_hourly: count("hourly"),
+        keep_daily: count("daily"),
+        keep_weekly: count("weekly"),
+        keep_monthly: count("monthly"),
+        keep_yearly: count("yearly"),
+        keep_within: text(&retain["within"]),
+        keep_all: Attr::Null,
+    };
+    (keep != KeepModel::default()).then_some(keep)
+}
+
+/// The schedule of a ReplicationSource; nothing is changed.
+pub async fn schedule(
+    shared: &Shared,
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<ImportedSchedule<VolsyncSchedule>, Diagnostics> {
+    let object = read(cluster, &SOURCE, namespace, name).await?;
+    let spec = &object.data["spec"];
+    let lacks = |what: &str| refuse(format!("{} {what}.", SOURCE.called(namespace, name)));
+    let secret = spec["restic"]["repository"].as_str();
+    let secret = secret.ok_or_else(|| lacks("does not use the restic mover, the only one that is known here"))?;
+    let cron = spec["trigger"]["schedule"].as_str();
+    let cron = cron.ok_or_else(|| lacks("has no cron line: it is run by hand"))?;
+    let (scope, target_name) = target_of(namespace, secret);
+    let target = target(shared, cluster, &scope, &target_name).await?;
+    Ok(ImportedSchedule {
+        target: Reference {
+            kind: "backup_target".into(),
+            engine: ENGINE.into(),
+            connection: cluster.name().into(),
+            server_uid: Attr::Known(server_uid(cluster).await?),
+            scope: Attr::Known(scope),
+            name: Attr::Known(target_name),
+            uid: Attr::Known(target.uid.clone()),
+            store: Attr::Known(target.place.referenced()),
+            secret: target.block.password,
+            access: "read_write".into(),
+        },
+        cron: cron.to_owned(),
+        time_zone: None,
+        keep: keep(&spec["restic"]["retain"]),
+        paused: spec["paused"] == true,
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        block: VolsyncSchedule::imported(spec),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_location_leads_to_the_connection_whose_server_it_names() {
+        let at = |endpoint: &str, engines: Option<&str>| S3Connection {
+            endpoint: Some(endpoint.to_owned()),
+            engine_endpoint: engines.map(str::to_owned),
+            ..S3Connection::default()
+        };
+        let known = [
+            ("outside".to_owned(), at("https://nas:9000/", None)),
+            ("inside".to_owned(), at("https://nas:9001", Some("http://minio.storage.svc:9000"))),
+        ];
+        let place = |location: &str| place_of(&known, location).map(|(place, _)| place);
+        let expected = |connection: &str, prefix: &str| {
+            let [connection, bucket, prefix] = [connection, "volsync", prefix].map(str::to_owned);
+            Some(Place::S3 { connection, bucket, prefix })
+        };
+        assert_eq!(place("s3:https://nas:9000/volsync/a/b/"), expected("outside", "a/b"));
+        assert_eq!(place("s3:http://minio.storage.svc:9000/volsync"), expected("inside", ""));
+        for elsewhere in ["s3:https://nas:9001/volsync", "s3:https://nas:9000/", "rest:http://nas/x", ""] {
+            assert_eq!(place(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_volsync_keeps_is_said_as_a_policy_says_it() {
+        let retain = json!({ "last": "3", "daily": 7, "within": "30d", "weekly": 0 });
+        let expected = KeepModel {
+            keep_last: Attr::Known(3),
+            keep_daily: Attr::Known(7),
+            keep_within: "30d".into(),
+            ..KeepModel::default()
+        };
+        assert_eq!(keep(&retain), Some(expected));
+        assert_eq!((keep(&json!({})), keep(&Value::Null)), (None, None));
+    }
+
+    #[test]
+    fn a_source_that_was_read_renders_as_it_was() {
+        let spec = json!({
+            "sourcePVC": "data",
+            "restic": {
+                "repository": "dr-docs", "copyMethod": "Clone", "capacity": "2Gi", "accessModes": ["ReadWriteOnce"],
+                "storageClassName": "fast", "volumeSnapshotClassName": "slow", "cacheCapacity": "1Gi",
+                "cacheStorageClassName": "fast", "cacheAccessModes": ["ReadWriteOnce"],
+                "moverSecurityContext": { "runAsUser": 1000 }, "moverServiceAccount": "mover",
+                "moverResources": { "limits": { "memory": "1Gi" } }, "moverPodLabels": { "a": "b" },
+            },
+        });
+        assert_eq!(super::super::source::VolsyncSource::imported(&spec).restic("dr-docs", false), spec["restic"]);
+    }
+
+    #[test]
+    fn a_secret_is_the_target_that_would_have_written_it() {
+        assert_eq!(target_of("apps", "dr-docs"), ("apps".to_owned(), "docs".to_owned()));
+        assert_eq!(target_of("apps", "theirs"), ("apps/theirs".to_owned(), "theirs".to_owned()));
+    }
+}
