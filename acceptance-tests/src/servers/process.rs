@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// A running program and what it started, ended with the value.
 #[derive(Debug)]
@@ -52,9 +52,13 @@ impl Process {
         }
     }
 
-    /// SIGSTOP: connections stay open and nothing answers.
+    /// SIGSTOP: connections stay open and nothing answers, once this returns. Until the thread that the signal is given to
+    /// gets a processor, the others go on; the kernel reports a process as stopped when all of them are.
     pub(super) fn pause(&self) -> Result<()> {
-        self.signal(Signal::STOP)
+        self.signal(Signal::STOP)?;
+        let stopped_or_gone = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped_or_gone)?;
+        Ok(())
     }
 
     /// SIGCONT.
@@ -130,6 +134,22 @@ fn keep(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_that_was_paused_has_stopped_and_goes_on_as_often_as_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let process = Process::start(Command::new("sleep").arg("1000"), &folder.path().join("log")).unwrap();
+        let state = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", process.child.id())).unwrap();
+            stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+        };
+        for _ in 0..20 {
+            process.pause().unwrap();
+            assert_eq!(state(), 'T');
+            process.resume().unwrap();
+            assert_ne!(state(), 'T');
+        }
+    }
 
     #[test]
     fn the_keeper_ends_what_is_left_and_no_process_that_it_was_told_to_forget() {
