@@ -367,7 +367,7 @@ fn nulls_of(body: &Value) -> Option<Value> {
 }
 
 /// Whether we applied it, some time.
-fn is_ours(object: &DynamicObject) -> bool {
+pub fn is_ours(object: &DynamicObject) -> bool {
     let entries = object.metadata.managed_fields.as_deref().unwrap_or_default();
     // An update is what a restore does to the schedules of others.
     let applied = |operation: Option<&str>| operation == Some("Apply");

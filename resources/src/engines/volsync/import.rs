@@ -11,6 +11,7 @@ use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
 use crate::engines::kubernetes::imported::{held, keys_named, read, secret_named, server_uid, text};
+use crate::engines::kubernetes::objects::is_ours;
 use crate::engines::kubernetes::store_keys::Keys;
 use crate::reference::{Place, Reference};
 use crate::retention_policy::KeepModel;
@@ -35,6 +36,13 @@ pub async fn target(
     let secret = foreign.clone().unwrap_or_else(|| own_secret(name));
     let object = read(cluster, &Kind::SECRET, namespace, &secret).await?;
     let called = Kind::SECRET.called(namespace, &secret);
+    if foreign.is_none() && !is_ours(&object) {
+        return Err(refuse(format!(
+            "{called} was made by something else, which goes on writing it: import it as `existing_secret`, with the id \
+             `{ENGINE}:{}/{namespace}/{secret}/{name}`.",
+            cluster.name()
+        )));
+    }
     let location = held(&object, LOCATION_KEY).and_then(|location| String::from_utf8(location).ok());
     let location = location
         .ok_or_else(|| refuse(format!("{called} holds no {LOCATION_KEY}, so it is no repository of VolSync's.")))?;
@@ -51,6 +59,12 @@ pub async fn target(
         }),
     };
     let password = held(&object, PASSWORD_KEY).and_then(|password| secret_named(shared, &password));
+    if foreign.is_none() && password.is_none() {
+        return Err(refuse(format!(
+            "The {PASSWORD_KEY} of {called} is none of the provider's `secrets`, and the next apply would write another one \
+             over it: put it there first."
+        )));
+    }
     Ok(ImportedTarget {
         place,
         credentials: credentials.into(),
@@ -79,8 +93,8 @@ fn place_of(known: &[(String, S3Connection)], location: &str) -> Option<(Place, 
 }
 
 /// The scope and the name of the target that a Secret is: as it would be imported.
-fn target_of(namespace: &str, secret: &str) -> (String, String) {
-    match secret.strip_prefix("dr-") {
+fn target_of(namespace: &str, secret: &str, is_ours: bool) -> (String, String) {
+    match secret.strip_prefix("dr-").filter(|_| is_ours) {
         Some(name) => (namespace.to_owned(), name.to_owned()),
         None => (format!("{namespace}/{secret}"), secret.to_owned()),
     }
@@ -119,7 +133,8 @@ pub async fn schedule(
     let secret = secret.ok_or_else(|| lacks("does not use the restic mover, the only one that is known here"))?;
     let cron = spec["trigger"]["schedule"].as_str();
     let cron = cron.ok_or_else(|| lacks("has no cron line: it is run by hand"))?;
-    let (scope, target_name) = target_of(namespace, secret);
+    let is_ours = is_ours(&read(cluster, &Kind::SECRET, namespace, secret).await?);
+    let (scope, target_name) = target_of(namespace, secret, is_ours);
     let target = target(shared, cluster, &scope, &target_name).await?;
     Ok(ImportedSchedule {
         target: Reference {
@@ -202,7 +217,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_the_target_that_would_have_written_it() {
-        assert_eq!(target_of("apps", "dr-docs"), ("apps".to_owned(), "docs".to_owned()));
-        assert_eq!(target_of("apps", "theirs"), ("apps/theirs".to_owned(), "theirs".to_owned()));
+        assert_eq!(target_of("apps", "dr-docs", true), ("apps".to_owned(), "docs".to_owned()));
+        for secret in ["theirs", "dr-theirs"] {
+            assert_eq!(target_of("apps", secret, false), (format!("apps/{secret}"), secret.to_owned()));
+        }
     }
 }
