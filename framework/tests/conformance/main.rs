@@ -10,7 +10,7 @@ use support::drive::{Reach, assert_keeps_the_rules};
 fn keeps_the_rules(name: &str) {
     let animals = zoo::animals();
     let animal = animals.iter().find(|animal| animal.type_name() == name).expect("it is in the zoo");
-    assert_keeps_the_rules(animal.as_ref(), &Hints::new(), Reach::Applies, 300);
+    assert_keeps_the_rules(animal.as_ref(), &Hints::new(), Reach::Applies, 300, async || {});
 }
 
 #[test]

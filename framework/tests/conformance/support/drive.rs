@@ -270,16 +270,27 @@ pub fn assert_schemas(resource: &dyn AnyResource) {
     }
 }
 
-/// Lives of a resource, as many as `cases`, of which a part at least has to be taken.
-pub fn assert_keeps_the_rules(resource: &dyn AnyResource, hints: &Hints, reach: Reach, cases: u32) {
+/// Lives of a resource, as many as `cases`, of which a part at least has to be taken. `anew` comes before each: no life
+/// knows of another.
+pub fn assert_keeps_the_rules(
+    resource: &dyn AnyResource,
+    hints: &Hints,
+    reach: Reach,
+    cases: u32,
+    anew: impl AsyncFn(),
+) {
     assert_schemas(resource);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let driver = Driver::new(resource, reach);
     let tally = std::cell::RefCell::new(Tally::default());
     let config =
         ProptestConfig { cases, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() };
-    let outcome = proptest::test_runner::TestRunner::new(config)
-        .run(&lives(resource, hints), |life| runtime.block_on(driver.live(&life, &mut tally.borrow_mut())));
+    let outcome = proptest::test_runner::TestRunner::new(config).run(&lives(resource, hints), |life| {
+        runtime.block_on(async {
+            anew().await;
+            driver.live(&life, &mut tally.borrow_mut()).await
+        })
+    });
     if let Err(error) = outcome {
         panic!("{} breaks a rule: {error}", resource.type_name());
     }
