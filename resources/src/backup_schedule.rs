@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dr_framework::{
     Attr, Choice, Context, Diagnostic, Diagnostics, Identity, IdentitySchema, ImportBy, Model, MoveFrom, Path, Plan,
-    Resource, Result, Severity, async_trait,
+    Resource, Result, Severity, Value, async_trait,
 };
 
 use crate::backup_target::{Imported, identity_schema};
@@ -40,7 +40,7 @@ pub struct BackupSchedule {
     #[dr(required)]
     pub target: Attr<Reference>,
     /// When it runs: five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
-    #[dr(required)]
+    #[dr(required, equal = is_same_line)]
     pub cron: Attr<String>,
     /// The time zone of `cron`, like `Europe/Berlin`; UTC if left out.
     #[dr(optional)]
@@ -207,6 +207,15 @@ impl BackupSchedule {
             ..target
         }
     }
+}
+
+/// Whether two cron lines are one in two spellings: what is imported is spelled as the engine has it.
+fn is_same_line(one: &Value, other: &Value) -> bool {
+    let line = |value: &Value| match value {
+        Value::String(text) => Cron::parse(text).ok(),
+        _ => None,
+    };
+    line(one).zip(line(other)).is_some_and(|(one, other)| one.runs_like(&other))
 }
 
 /// The year of which the zones and lines are tried; any will do.

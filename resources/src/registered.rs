@@ -211,7 +211,7 @@ impl Registration<'_> {
             };
             let replaced = self.objects.find().await?.is_some_and(|found| found.uid != *uid);
             if !replaced && !self.shared.was_taken_over(uid) {
-                self.objects.remove().await?;
+                self.objects.remove(uid).await?;
             }
             Ok::<_, Failure>(())
         };

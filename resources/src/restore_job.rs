@@ -322,6 +322,11 @@ impl RestoreJobModel {
         self.result.known().and_then(|result| result.outcome.text()) == Some(run::Outcome::HandedOver.as_str())
     }
 
+    /// The name by which its last run handed over: that of the job at that time.
+    fn handed_over_as(&self) -> Option<&str> {
+        self.data_source_ref.known().and_then(|source| source.name.text()).or(self.name.text())
+    }
+
     /// Whether its last run handed over, and that stands: then a missing target is for its owner to make.
     fn stands(&self) -> bool {
         !self.performs() && self.has_handed_over() && self.withdrawn().is_none()
@@ -499,6 +504,12 @@ impl RestoreJobs {
             let (change, point) = (Change::Run, PlannedPoint::Unknown);
             return Ok(run::Due { change, reasons: vec![why], point, warnings: Vec::new() });
         }
+        let moves = |prior: &&RestoreJobModel| prior.has_handed_over() && Self::hands_over_elsewhere(prior, planned);
+        if prior.filter(moves).is_some() && !planned.performs() {
+            let reasons = vec!["it hands over by another name or in another place now".to_owned()];
+            let (change, point) = (Change::Run, PlannedPoint::Unknown);
+            return Ok(run::Due { change, reasons, point, warnings: Vec::new() });
+        }
         let stands = |prior: &RestoreJobModel| prior.stands() && !planned.performs();
         let before = prior.map(|prior| Prior {
             triggers: jobs::triggers(&prior.triggers).unwrap_or_default(),
@@ -594,9 +605,8 @@ impl RestoreJobs {
     /// own.
     async fn withdraw(&self, state: Option<&RestoreJobModel>) -> Result<()> {
         let Some(state) = state.filter(|state| !state.performs() && state.has_handed_over()) else { return Ok(()) };
-        let (Some(block), Some(source), Some(name)) = (state.block(), state.source.known(), state.name.text()) else {
-            return Ok(());
-        };
+        let (block, source, name) = (state.block(), state.source.known(), state.handed_over_as());
+        let (Some(block), Some(source), Some(name)) = (block, source, name) else { return Ok(()) };
         let (connection, scope) = block.place(source);
         let named = |attr: &Attr<String>| attr.text().unwrap_or_default().to_owned();
         if check_drill(&self.shared, &named(&connection), &[named(&scope)]).is_err() {
@@ -605,7 +615,10 @@ impl RestoreJobs {
         let known = state.server_uid.text();
         match registered::asked(&self.shared, &connection, known, TargetServer::Known).await? {
             TargetServer::Open => Ok(()),
-            _ => block.withdraw(&self.shared, source, name).await,
+            _ => {
+                let key = state.r#ref.known().and_then(|reference| reference.uid.text()).unwrap_or_default();
+                block.withdraw(&self.shared, source, name, key).await
+            }
         }
     }
 
@@ -622,6 +635,7 @@ impl RestoreJobs {
             return Ok(());
         };
         let image = format!("{} {connection} {scope}/{name}", block.engine());
+        let target = format!("{target} (of {:?})", source.name.text().unwrap_or_default());
         self.shared.register.image(&image, &target).map_err(|conflict| {
             Diagnostics::error_at(Path::attribute("name"), "Two jobs hand over by one name", format!("{conflict}."))
         })
@@ -631,7 +645,7 @@ impl RestoreJobs {
     fn hands_over_elsewhere(prior: &RestoreJobModel, planned: &RestoreJobModel) -> bool {
         let place =
             |job: &RestoreJobModel| job.block().zip(job.source.known()).map(|(block, source)| block.place(source));
-        prior.name != planned.name || place(prior) != place(planned)
+        prior.handed_over_as() != planned.name.text() || place(prior) != place(planned)
     }
 
     async fn record_standing(

@@ -29,6 +29,7 @@ both_clis!(
     a_password_that_is_in_no_state_is_written_with_its_version,
     an_import_needs_no_change,
     what_others_made_is_imported_and_left_as_it_is,
+    what_was_imported_and_never_applied_goes_with_its_resource,
 );
 
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -179,20 +180,20 @@ resource "dr_restore_job" "docs" {{
 
     /// The same below another prefix.
     pub fn snapshots_in(&self, prefix: &str) -> Result<Vec<Value>> {
+        Ok(serde_json::from_slice(&self.restic(prefix, &["snapshots", "--json", "--no-lock"])?)?)
+    }
+
+    /// What the real restic prints of the repository below a prefix.
+    fn restic(&self, prefix: &str, arguments: &[&str]) -> Result<Vec<u8>> {
         let run = Command::new(parts::RESTIC.get()?)
-            .args([
-                "snapshots",
-                "--json",
-                "--no-lock",
-                "-r",
-                &format!("s3:{}/{}/{prefix}", self.s3.endpoint, self.name),
-            ])
+            .args(["-r", &format!("s3:{}/{}/{prefix}", self.s3.endpoint, self.name)])
+            .args(arguments)
             .env("RESTIC_PASSWORD", PASSWORD)
             .env("AWS_ACCESS_KEY_ID", &self.s3.credentials.id)
             .env("AWS_SECRET_ACCESS_KEY", &self.s3.credentials.secret)
             .output()?;
         ensure!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        Ok(serde_json::from_slice(&run.stdout)?)
+        Ok(run.stdout)
     }
 }
 
@@ -635,7 +636,14 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
     let held = world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"].clone();
     scene.workspace.write(&with("another-password-9d", 1))?;
     scene.workspace.plan_is_empty()?;
+
+    // The repository opens with the old one alone: written over, nobody might know it any more.
     scene.workspace.write(&with("another-password-9d", 2))?;
+    scene.workspace.apply()?.fails(&["Secret dr-docs was not written", "restic key add"])?.never_says(&[PASSWORD])?;
+    ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] == held, "it was written");
+    let new = scene.workspace.path("new-password");
+    fs::write(&new, "another-password-9d")?;
+    world.restic("docs", &["key", "add", "--new-password-file", &new.display().to_string()])?;
     scene.workspace.apply()?.ok()?;
     ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] != held, "it was not written again");
     scene.workspace.plan_is_empty()
@@ -643,12 +651,21 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
 
 fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
-    scene.workspace.write(&world.configuration("").replace("MON-FRI", "1-5"))?;
+    scene.workspace.write(&world.configuration(""))?;
     scene.workspace.apply()?.ok()?;
     let made = world.get("ReplicationSource", "hourly")?["metadata"]["generation"].clone();
     fs::remove_file(scene.workspace.state_file())?;
     let id = |name: &str| format!("volsync:prod/{}/{name}", world.name);
     scene.workspace.import("dr_backup_schedule.hourly", &id("nothing"))?.fails(&["There is nothing to import"])?;
+    let api = world.shared.api();
+    let set = |password: &str| {
+        let password = json!({ "stringData": { "RESTIC_PASSWORD": password } });
+        api.patch("v1", "Secret", &world.name, "dr-docs", &password).map(drop)
+    };
+    set("canary-another-3f")?;
+    let refused = scene.workspace.import("dr_backup_target.main", &id("docs"))?;
+    refused.fails(&["none of the provider's `secrets`"])?.never_says(&["canary-another-3f"])?;
+    set(PASSWORD)?;
     scene.workspace.import("dr_backup_target.main", &id("docs"))?.ok()?;
     scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.ok()?;
     scene.workspace.plan_is_empty()?;
@@ -671,33 +688,43 @@ fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
+/// A source that something else makes, of the Secret `docs`.
+fn foreign_source(world: &World) -> Value {
+    json!({
+        "apiVersion": VolSync::API, "kind": "ReplicationSource",
+        "metadata": { "name": "hourly", "namespace": world.name },
+        "spec": {
+            "sourcePVC": "data",
+            "trigger": { "schedule": "17 3 * * 1-5" },
+            "restic": {
+                "repository": "docs", "copyMethod": "Snapshot", "cacheCapacity": "1Gi", "pruneIntervalDays": 14,
+                "retain": { "last": "3", "daily": 7, "within": "30d" },
+            },
+        },
+    })
+}
+
+/// What takes both as they are.
+fn of_others(world: &World) -> String {
+    world
+        .configuration("")
+        .replace("MON-FRI", "1-5")
+        .replace(", credentials = \"keys\"", "")
+        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"docs\" }")
+}
+
 fn what_others_made_is_imported_and_left_as_it_is(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     let api = world.shared.api();
     api.apply_as("external-secrets", &foreign_secret(&world, "docs"))?;
-    api.apply_as(
-        "kubectl",
-        &json!({
-            "apiVersion": VolSync::API, "kind": "ReplicationSource",
-            "metadata": { "name": "hourly", "namespace": world.name },
-            "spec": {
-                "sourcePVC": "data",
-                "trigger": { "schedule": "17 3 * * 1-5" },
-                "restic": {
-                    "repository": "docs", "copyMethod": "Snapshot", "cacheCapacity": "1Gi", "pruneIntervalDays": 14,
-                    "retain": { "last": "3", "daily": 7, "within": "30d" },
-                },
-            },
-        }),
-    )?;
-    let configuration = world
-        .configuration("")
-        .replace("MON-FRI", "1-5")
-        .replace(", credentials = \"keys\"", "")
-        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"docs\" }");
+    api.apply_as("kubectl", &foreign_source(&world))?;
+    let configuration = of_others(&world);
     scene.workspace.write(&configuration)?;
     let id = |name: &str| format!("volsync:prod/{}/{name}", world.name);
     scene.workspace.import("dr_backup_target.main", &id("docs"))?.fails(&["There is nothing to import", "dr-docs"])?;
+    api.apply_as("external-secrets", &foreign_secret(&world, "dr-docs"))?;
+    let refused = scene.workspace.import("dr_backup_target.main", &id("docs"))?;
+    refused.fails(&["was made by something else", "existing_secret"])?;
     scene.workspace.import("dr_backup_target.main", &id("docs/docs"))?.ok()?;
     scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.ok()?;
     scene.workspace.plan_is_empty()?;
@@ -726,4 +753,33 @@ fn what_others_made_is_imported_and_left_as_it_is(scene: &mut Scene) -> Result<(
     api.patch("v1", "Secret", &world.name, "other", &elsewhere)?;
     scene.workspace.import("dr_backup_target.main", &id("other/docs"))?.fails(&["leads to no S3 connection"])?;
     Ok(())
+}
+
+fn what_was_imported_and_never_applied_goes_with_its_resource(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    api.apply_as("external-secrets", &foreign_secret(&world, "docs"))?;
+    let import = |scene: &Scene| {
+        let id = |name: &str| format!("volsync:prod/{}/{name}", world.name);
+        api.apply_as("kubectl", &foreign_source(&world))?;
+        scene.workspace.write(&of_others(&world))?;
+        scene.workspace.import("dr_backup_target.main", &id("docs/docs"))?.ok()?;
+        scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.ok().map(drop)
+    };
+    let is_there =
+        |name: &str| api.get(VolSync::API, "ReplicationSource", &world.name, name).map(|found| found.is_some());
+
+    // Under another name: two sources would prune one repository.
+    import(scene)?;
+    let renamed = of_others(&world).replace("name      = \"hourly\"", "name      = \"nightly\"");
+    scene.workspace.write(&renamed)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(is_there("nightly")? && !is_there("hourly")?, "the source has one name");
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.ok()?;
+
+    import(scene)?;
+    scene.workspace.destroy()?.ok()?;
+    ensure!(!is_there("hourly")?, "it goes on without a resource");
+    world.get("Secret", "docs").context("the Secret is somebody else's").map(drop)
 }

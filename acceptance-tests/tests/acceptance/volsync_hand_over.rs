@@ -17,6 +17,7 @@ both_clis!(
     an_image_that_is_not_the_points_is_taken_away,
     a_hand_over_whose_process_is_killed_is_taken_over,
     a_job_that_restores_again_takes_its_image_away,
+    a_name_that_goes_from_one_job_to_another_keeps_the_new_ones_image,
     what_does_not_fit_a_hand_over_is_an_error_while_planning,
     a_claim_of_another_namespace_is_restored_by_one_argument,
     the_rights_in_the_guide_are_enough,
@@ -282,6 +283,33 @@ fn a_job_that_restores_again_takes_its_image_away(scene: &mut Scene) -> Result<(
     ensure!(world.destinations()?.is_empty());
     ensure!(fs::read_to_string(world.shared.node.volume(&world.name, "fresh")?.join("file"))? == "precious");
     scene.workspace.plan_is_empty()
+}
+
+fn a_name_that_goes_from_one_job_to_another_keeps_the_new_ones_image(scene: &mut Scene) -> Result<()> {
+    let world = backed_up(scene)?;
+    let write = |first: &str, second: &str| {
+        let fresh = hand_over(&format!("pvc = \"fresh\", {SIZE}"), "depends_on = [dr_restore_job.media]");
+        let media = hand_over(&format!("pvc = \"media\", {SIZE}"), "").replace("\" \"docs\"", "\" \"media\"");
+        let named = |job: &str, name: &str| job.replace("name    = \"docs\"", &format!("name    = {name:?}"));
+        scene.workspace.write(&format!("{}{}{}", world.target(), named(&fresh, first), named(&media, second)))
+    };
+    let handed_over = || -> Result<Vec<String>> {
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let mut all: Vec<_> = world.destinations()?.iter().map(name).collect();
+        all.sort();
+        Ok(all)
+    };
+    write("docs", "media")?;
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    ensure!(handed_over()? == ["docs", "media"]);
+    // The second job takes the name before the first one leaves it.
+    write("other", "docs")?;
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    ensure!(handed_over()? == ["docs", "other"], "{:?}", handed_over()?);
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.ok()?;
+    ensure!(handed_over()?.is_empty());
+    Ok(())
 }
 
 fn what_does_not_fit_a_hand_over_is_an_error_while_planning(scene: &mut Scene) -> Result<()> {

@@ -49,6 +49,8 @@ const LONGEST: [(u8, &str); 12] = [
 #[derive(Clone, Debug)]
 pub struct Cron {
     spelling: String,
+    /// The same as the numbers that it stands for.
+    numbers: String,
     calendar: croner::Cron,
 }
 
@@ -67,7 +69,7 @@ impl Cron {
         let calendar = parser
             .parse(&numbers)
             .map_err(|source| CronError::Unreadable { line: line.to_owned(), reason: source.to_string() })?;
-        Ok(Self { spelling: line.to_owned(), calendar })
+        Ok(Self { spelling: line.to_owned(), numbers, calendar })
     }
 
     /// The five fields for parsers that know neither names nor ranges with steps nor lists of ranges: those are written as
@@ -85,6 +87,11 @@ impl Cron {
             if plain { text.to_owned() } else { field::write(&values) }
         });
         written.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether it is the other line in another spelling.
+    pub fn runs_like(&self, other: &Self) -> bool {
+        self.numbers == other.numbers
     }
 
     /// The line as it was written.

@@ -86,6 +86,16 @@ fn a_line_is_written_in_numbers_where_a_plain_parser_needs_it() {
     assert_eq!(numbers("@midnight"), "0 0 * * *");
 }
 
+#[test]
+fn a_line_is_another_one_in_another_spelling() {
+    let same = |one, other| Cron::parse(one).unwrap().runs_like(&Cron::parse(other).unwrap());
+    assert!(same("17 3 * * MON-FRI", "17 3 * * 1-5"));
+    assert!(same("0 0 * * *", "@daily"));
+    assert!(same("*/30 8 1,15 * *", "0,30 8 1,15 * *"));
+    assert!(!same("0 3 * * 1-5", "0 3 * * 1-6"));
+    assert!(!same("0 3 1-31 * 1", "0 3 * * 1"));
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_a_line_or_refused(text in "([-*/,0-9A-Za-z#?@µ]{0,5} ?){0,6}") {

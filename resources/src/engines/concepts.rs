@@ -346,8 +346,9 @@ pub trait RestoreBlock: Send + Sync {
     fn check_perform(&self, _perform: bool) -> Diagnostics {
         Diagnostics::default()
     }
-    /// Removes what the job `name` handed over. What was made from it stays.
-    async fn withdraw(&self, _shared: &Shared, _source: &Reference, _name: &str) -> Result<()> {
+    /// Removes what the run of this key handed over for the job `name`. What was made from it stays, and so does what
+    /// another job handed over by that name since.
+    async fn withdraw(&self, _shared: &Shared, _source: &Reference, _name: &str, _key: &str) -> Result<()> {
         Ok(())
     }
     /// Whether an application can be taken down around it.

@@ -31,8 +31,8 @@ pub trait Declared: Send + Sync {
     /// Waits until the engine took it. What the user should know.
     async fn settle(&self) -> Result<Vec<String>, Failure>;
 
-    /// Removes it; one that is not there is fine.
-    async fn remove(&self) -> Result<(), Failure>;
+    /// Removes it; one that is not there is fine. `known` is the uid in state.
+    async fn remove(&self, known: &str) -> Result<(), Failure>;
 }
 
 /// An object that is there.

@@ -56,7 +56,7 @@ async fn removing_what_is_not_there_is_fine() {
     let world = World::new();
     let schedule = ToySchedule(world.server.clone());
     for _ in 0..2 {
-        schedule.remove().await.unwrap();
+        schedule.remove("").await.unwrap();
         assert_eq!(schedule.find().await.unwrap(), None);
     }
 }

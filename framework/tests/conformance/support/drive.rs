@@ -270,8 +270,7 @@ pub fn assert_schemas(resource: &dyn AnyResource) {
     }
 }
 
-/// Lives of a resource, as many as `cases`, of which a part at least has to be taken. `anew` comes before each: no life
-/// knows of another.
+/// Lives of a resource, as many as `cases`, of which a part at least has to be taken. `anew` comes before each.
 pub fn assert_keeps_the_rules(
     resource: &dyn AnyResource,
     hints: &Hints,
@@ -286,10 +285,8 @@ pub fn assert_keeps_the_rules(
     let config =
         ProptestConfig { cases, max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = proptest::test_runner::TestRunner::new(config).run(&lives(resource, hints), |life| {
-        runtime.block_on(async {
-            anew().await;
-            driver.live(&life, &mut tally.borrow_mut()).await
-        })
+        runtime.block_on(anew());
+        runtime.block_on(driver.live(&life, &mut tally.borrow_mut()))
     });
     if let Err(error) = outcome {
         panic!("{} breaks a rule: {error}", resource.type_name());

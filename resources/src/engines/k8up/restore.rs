@@ -98,7 +98,6 @@ impl ClaimRestore {
         Kind::PVC.called(&self.orders.namespace, &self.pvc)
     }
 
-    /// Makes the claim, if there is none.
     /// Makes the claim where there is none; whether it did.
     async fn make_claim(&self) -> Result<bool, EngineError> {
         let Orders { cluster, namespace, .. } = &self.orders;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dr_framework::{Anything, Attr, Diagnostics, Model, Path, Result};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::archive::{ArchiveBucket, OpenBucket};
 use super::backend;
@@ -84,6 +85,20 @@ struct Seat {
     filled: Filled,
     source_namespace: String,
     source_pvc: String,
+}
+
+impl Seat {
+    /// What tells the Secrets of archives apart: those of one claim may be made at once, of other points or into other
+    /// buckets.
+    fn suffix(&self, source: &Reference) -> String {
+        let (Filled::Claim(target) | Filled::Bucket(target)) = &self.filled;
+        let mut digest = Sha256::new_with_prefix(target);
+        for leaf in [&source.connection, &source.scope, &source.name] {
+            digest.update([0]);
+            digest.update(leaf.text().unwrap_or_default());
+        }
+        format!("{}.{}", self.source_pvc, hex::encode(&digest.finalize()[..4]))
+    }
 }
 
 /// What is filled.
@@ -183,10 +198,10 @@ impl K8upRestoreBlock {
         Ok(Some(Archives { store: Arc::new(store), namespace, pvc }))
     }
 
-    fn bucket(&self, shared: &Shared, seat: &Seat) -> Result<Option<OpenBucket>> {
+    fn bucket(&self, shared: &Shared, source: &Reference, seat: &Seat) -> Result<Option<OpenBucket>> {
         match self.s3.known() {
             Some(bucket) => {
-                let secret = format!("dr-restore-bucket.{}", seat.source_pvc);
+                let secret = format!("dr-restore-bucket.{}", seat.suffix(source));
                 bucket.open(shared, Path::attribute(ENGINE).then("s3"), &secret)
             }
             None => Ok(None),
@@ -221,7 +236,7 @@ impl K8upRestoreBlock {
         // A target's own Secret has no point in its name, so none is overwritten.
         let name = match &seat.filled {
             Filled::Claim(pvc) => format!("dr-restore.{pvc}"),
-            Filled::Bucket(_) => format!("dr-restore-archive.{}", seat.source_pvc),
+            Filled::Bucket(_) => format!("dr-restore-archive.{}", seat.suffix(source)),
         };
         let wanted = secret(&name, Some(&password), &keys, connection.ca_pem.as_deref());
         Ok(Some((name, Some(wanted))))
@@ -341,7 +356,7 @@ impl RestoreBlock for K8upRestoreBlock {
                 claims::probe(&cluster, &seat.namespace, pvc, found.as_deref())
             }
             Filled::Bucket(_) => {
-                let Some(bucket) = self.bucket(shared, &seat)? else { return Ok(None) };
+                let Some(bucket) = self.bucket(shared, source, &seat)? else { return Ok(None) };
                 let Some(archives) = self.archives(shared, &seat, &bucket)? else { return Ok(None) };
                 archives
                     .probe()
@@ -406,7 +421,7 @@ impl RestoreBlock for K8upRestoreBlock {
         Ok(self.to_object().is_wholly_known()
             && self.cluster(shared, source)?.is_some()
             && self.secret(shared, source, &seat)?.is_some()
-            && (matches!(seat.filled, Filled::Claim(_)) || self.bucket(shared, &seat)?.is_some())
+            && (matches!(seat.filled, Filled::Claim(_)) || self.bucket(shared, source, &seat)?.is_some())
             && backend::of(shared, source, &path, "")?.is_some()
             && repository::open(shared, source, &path, true)?.is_some())
     }
@@ -443,7 +458,7 @@ impl RestoreBlock for K8upRestoreBlock {
         let pvc = match &seat.filled {
             Filled::Claim(pvc) => pvc.clone(),
             Filled::Bucket(_) => {
-                let Some(bucket) = self.bucket(shared, &seat)? else { return Ok(None) };
+                let Some(bucket) = self.bucket(shared, source, &seat)? else { return Ok(None) };
                 let Some(archives) = self.archives(shared, &seat, &bucket)? else { return Ok(None) };
                 bucket.put_into(&mut spec);
                 let secrets = secret.into_iter().chain([bucket.secret]).collect();
@@ -464,6 +479,23 @@ mod tests {
 
     fn summaries(block: &K8upRestoreBlock) -> Vec<String> {
         block.check().0.into_iter().map(|found| found.summary).collect()
+    }
+
+    #[test]
+    fn archives_that_are_made_at_once_have_secrets_of_their_own() {
+        let seat = |bucket: &str| Seat {
+            cluster: "prod".into(),
+            namespace: "wiki".into(),
+            filled: Filled::Bucket(bucket.into()),
+            source_namespace: "wiki".into(),
+            source_pvc: "data".into(),
+        };
+        let from = |name: &str| Reference { name: name.into(), ..Reference::default() };
+        let suffix = seat("minio/one").suffix(&from("main"));
+        assert!(suffix.starts_with("data."), "{suffix}");
+        assert_eq!(suffix, seat("minio/one").suffix(&from("main")));
+        assert_ne!(suffix, seat("minio/two").suffix(&from("main")));
+        assert_ne!(suffix, seat("minio/one").suffix(&from("other")));
     }
 
     #[test]

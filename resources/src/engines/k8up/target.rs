@@ -12,7 +12,7 @@ use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer};
 use crate::engines::declared::Declared;
 use crate::engines::kubernetes::objects::{Objects, Wanted, server_of};
-use crate::engines::kubernetes::repository_secret::{Complete, Forms, foreign, own_secret, scope_of};
+use crate::engines::kubernetes::repository_secret::{Complete, Forms, Proof, foreign, own_secret, scope_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
 use crate::secret::Secret;
@@ -156,16 +156,15 @@ impl RegisteredBlock for K8upTarget {
         let (Some(cluster), Some(namespace)) = (self.cluster.text(), self.namespace.text()) else { return Ok(None) };
         let cluster = shared.cluster(cluster, &Path::attribute(ENGINE).then("cluster"))?;
         let reached = shared.reach(target.place, &Path::attribute("store").then("s3"))?;
-        let (Some(cluster), Some(Reached::S3 { connection, .. }), true) = (cluster, reached, self.is_known()) else {
-            return Ok(None);
-        };
-        store_keys::carried(&connection, ENGINE)?;
+        let (Some(cluster), Some(reached), true) = (cluster, reached, self.is_known()) else { return Ok(None) };
+        let Reached::S3 { connection, .. } = &reached else { return Ok(None) };
+        store_keys::carried(connection, ENGINE)?;
         let Some(password) = self.forms().password(shared, write_only)? else { return Ok(None) };
         let ca_pem = connection.ca_pem.as_deref();
         let wanted = match self.existing_secret.known() {
             Some(secret) => foreign(secret.name.text().unwrap_or_default()),
             None => {
-                let Some(Some(keys)) = store_keys::of(shared, &connection, target.credentials)? else {
+                let Some(Some(keys)) = store_keys::of(shared, connection, target.credentials)? else {
                     return Ok(None);
                 };
                 without_token(&keys, Path::attribute("store").then("credentials"))?;
@@ -175,10 +174,12 @@ impl RegisteredBlock for K8upTarget {
         let mut keys = vec![PASSWORD_KEY, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY];
         keys.extend(ca_pem.is_some().then_some(CA_KEY));
         let external = self.existing_secret.is_known();
-        let settle = Box::new(Complete { secret: wanted.name.clone(), keys, location: None, external });
+        let force = self.force_conflicts == Attr::Known(true);
+        let proof = Proof::of(shared, PASSWORD_KEY, &reached, password.as_ref(), force);
+        let settle = Box::new(Complete { secret: wanted.name.clone(), keys, location: None, external, proof });
         let (namespace, waiting) = (namespace.to_owned(), shared.waiting.clone());
         let mut objects = Objects::new(cluster, namespace, vec![wanted], INSTALLED_BY, waiting, settle);
-        objects.force = self.force_conflicts == Attr::Known(true);
+        objects.force = force;
         objects.external = external;
         Ok(Some(Box::new(objects)))
     }

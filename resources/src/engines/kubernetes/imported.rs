@@ -47,13 +47,19 @@ pub fn truth(value: &Value) -> Attr<bool> {
 /// A list that is not empty.
 pub fn list(value: &Value) -> Texts {
     let list = value.as_array().filter(|list| !list.is_empty());
-    list.map(|list| list.iter().map(text).collect::<Vec<_>>()).into()
+    list.map(|list| list.iter().map(|item| item.as_str().map(str::to_owned).into()).collect::<Vec<Attr<String>>>())
+        .into()
 }
 
 /// A map that is not empty.
 pub fn map(value: &Value) -> TextMap {
     let map = value.as_object().filter(|map| !map.is_empty());
-    map.map(|map| map.iter().map(|(key, value)| (key.clone(), text(value))).collect::<BTreeMap<_, _>>()).into()
+    map.map(|map| {
+        map.iter()
+            .map(|(key, value)| (key.clone(), value.as_str().map(str::to_owned).into()))
+            .collect::<BTreeMap<_, _>>()
+    })
+    .into()
 }
 
 /// JSON as a value of whatever type it has.
@@ -61,10 +67,7 @@ pub fn anything(value: &Value) -> Configured {
     match value {
         Value::Null => Configured::Null,
         Value::Bool(truth) => Configured::Bool(*truth),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => Configured::Number(whole.into()),
-            None => Configured::Null,
-        },
+        Value::Number(number) => number.to_string().parse().map_or(Configured::Null, Configured::Number),
         Value::String(text) => Configured::string(text),
         Value::Array(items) => Configured::Tuple(items.iter().map(anything).collect()),
         Value::Object(members) => {
@@ -76,10 +79,17 @@ pub fn anything(value: &Value) -> Configured {
 /// How a configuration says these keys of a store: a secret's name, or `connection`.
 pub fn keys_named(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> Option<String> {
     let mut words = secret_names(shared).into_iter().chain(std::iter::once("connection".to_owned()));
-    words.find(|word| {
-        let keys = store_keys::of(shared, connection, &Attr::Known(word.clone())).ok().flatten().flatten();
-        keys.is_some_and(|keys| are_held(&keys))
-    })
+    words.find(|word| are_keys(shared, connection, word, &are_held))
+}
+
+/// Whether the connection's own keys are these.
+pub fn opens(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> bool {
+    are_keys(shared, connection, "connection", are_held)
+}
+
+fn are_keys(shared: &Shared, connection: &S3Connection, word: &str, are_held: impl Fn(&Keys) -> bool) -> bool {
+    let keys = store_keys::of(shared, connection, &word.into()).ok().flatten().flatten();
+    keys.is_some_and(|keys| are_held(&keys))
 }
 
 /// The name under `secrets` of a value that a Secret holds.
@@ -92,4 +102,20 @@ pub fn secret_named(shared: &Shared, held: &[u8]) -> Option<String> {
 
 fn secret_names(shared: &Shared) -> Vec<String> {
     shared.settings().map(|settings| settings.secret_names(std::env::vars_os())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_imported_loses_nothing() {
+        let number = |text: &str| Configured::Number(text.parse().unwrap());
+        assert_eq!(anything(&json!([0.5, 3])), Configured::Tuple(vec![number("0.5"), number("3")]));
+        assert_eq!(list(&json!(["", "a"])), Attr::Known(vec!["".into(), "a".into()]));
+        assert_eq!(map(&json!({ "backup": "" })), Attr::Known([("backup".to_owned(), "".into())].into()));
+        assert_eq!((list(&json!([])), map(&json!({}))), (Attr::Null, Attr::Null));
+    }
 }

@@ -38,6 +38,11 @@ pub trait Settle: Send + Sync {
     /// Waits until the engine took the main object as it is now. What the user should know.
     async fn settle(&self, cluster: &Cluster, namespace: &str) -> Result<Vec<String>, Failure>;
 
+    /// Refuses what must not be written, before it is; `live` is what is there.
+    async fn before_write(&self, _: &Wanted, _live: Option<&DynamicObject>) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Whether a lasting object that is there, with another value, may still be replaced: nothing depends on it.
     async fn may_replace(&self, _: &Cluster, _: &str, _: &DynamicObject) -> Result<bool, Failure> {
         Ok(false)
@@ -161,6 +166,7 @@ impl Objects {
                 None => Err(self.absent(wanted).into()),
             };
         };
+        self.settle.before_write(wanted, found.as_deref()).await?;
         Ok(self.write(wanted, body, found.as_deref()).await?)
     }
 
@@ -281,13 +287,16 @@ impl Objects {
         }
     }
 
-    async fn remove_one(&self, kind: &Kind, namespace: &str, name: &str) -> Result<(), Failure> {
+    /// Removes one object, which is ours when we applied it, or when it is `known`: one that was imported and never applied
+    /// since.
+    async fn remove_one(&self, kind: &Kind, namespace: &str, name: &str, known: &str) -> Result<(), Failure> {
         let found = match self.cluster.get(kind, namespace, name).await {
             Err(ClusterError::MissingKind { .. }) => return Ok(()),
             found => found?,
         };
         // What somebody else made meanwhile is theirs.
-        let Some(found) = found.filter(is_ours) else { return Ok(()) };
+        let belongs = |found: &DynamicObject| is_ours(found) || found.metadata.uid.as_deref() == Some(known);
+        let Some(found) = found.filter(belongs) else { return Ok(()) };
         match self.cluster.delete(kind, namespace, name, found.metadata.uid.as_deref()).await {
             Ok(_) | Err(ClusterError::Changed { .. }) => Ok(()),
             Err(error) => Err(error.into()),
@@ -301,15 +310,15 @@ impl Objects {
             let same = |wanted: &Wanted| wanted.kind == before.kind && wanted.name == before.name;
             before.namespace == self.namespace && self.wanted.iter().any(same)
         };
-        let Some(main) = self.before.last() else { return Ok(()) };
+        let (Some(main), Some(known)) = (self.before.last(), known) else { return Ok(()) };
         if !wanted(main) {
             let live = self.cluster.get(&main.kind, &main.namespace, &main.name).await?;
-            if live.is_some_and(|live| live.metadata.uid.as_deref() != known) {
+            if live.is_some_and(|live| live.metadata.uid.as_deref() != Some(known)) {
                 return Ok(());
             }
         }
         for before in self.before.iter().filter(|before| !wanted(before)) {
-            self.remove_one(&before.kind, &before.namespace, &before.name).await?;
+            self.remove_one(&before.kind, &before.namespace, &before.name, known).await?;
         }
         Ok(())
     }
@@ -497,12 +506,12 @@ impl Declared for Objects {
         self.settle.settle(&self.cluster, &self.namespace).await
     }
 
-    async fn remove(&self) -> Result<(), Failure> {
+    async fn remove(&self, known: &str) -> Result<(), Failure> {
         if self.external {
             return Ok(());
         }
         for wanted in self.wanted.iter().rev().filter(|wanted| !wanted.lasting) {
-            self.remove_one(&wanted.kind, &self.namespace, &wanted.name).await?;
+            self.remove_one(&wanted.kind, &self.namespace, &wanted.name, known).await?;
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! The Secret that tells an engine's pods where a restic repository is and what opens it: written by us, with a password by
 //! name or one that is in no state, or somebody else's.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,10 +11,11 @@ use serde_json::Value;
 
 use super::objects::{Settle, Wanted};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
-use crate::engines::concepts::{Blame, Failure, RegisteredBlock};
+use crate::engines::concepts::{Blame, Failure, RegisteredBlock, Seen, Target};
+use crate::engines::restic::site::Site;
 use crate::reference::Reference;
 use crate::secret::Secret;
-use crate::shared::Shared;
+use crate::shared::{Reached, Shared};
 
 /// The namespace of a scope, which is `namespace`, or `namespace/secret` where the Secret has a name of its own.
 pub fn namespace_of(scope: &Attr<String>) -> Attr<String> {
@@ -38,6 +41,15 @@ pub fn secret_of(target: &Reference) -> Option<String> {
     match target.scope.text()?.split_once('/') {
         Some((_, secret)) => Some(secret.to_owned()),
         None => Some(own_secret(target.name.text()?)),
+    }
+}
+
+/// A location in a bucket in one spelling: restic takes a line's end after it, and `s3:server/bucket` for `https`.
+pub fn plain(location: &str) -> String {
+    let location = location.trim().trim_end_matches('/');
+    match location.strip_prefix("s3:") {
+        Some(rest) if !rest.contains("://") => format!("s3:https://{rest}"),
+        _ => location.to_owned(),
     }
 }
 
@@ -136,6 +148,9 @@ pub fn foreign(name: &str) -> Wanted {
     Wanted { kind: Kind::SECRET, name: name.to_owned(), body: None, lasting: false }
 }
 
+/// How long somebody else's lock is waited for: nothing is locked while a password is tried.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
 /// Reads whether a Secret that somebody else makes holds what the engine's pods need.
 pub struct Complete {
     /// Its name.
@@ -146,6 +161,64 @@ pub struct Complete {
     pub location: Option<(&'static str, String)>,
     /// Whether it is somebody else's: what we write ourselves is complete.
     pub external: bool,
+    /// What makes sure that a password opens the repository before it is written.
+    pub proof: Option<Proof>,
+}
+
+/// A password that is to be written, with the repository that it has to open.
+pub struct Proof {
+    /// The key of the password.
+    pub key: &'static str,
+    /// The repository, as the password opens it.
+    pub site: Site,
+    /// Whether it is written over another one where the repository can't be asked.
+    pub force: bool,
+}
+
+impl Proof {
+    /// Of a password, if one is to be written.
+    pub fn of(
+        shared: &Shared,
+        key: &'static str,
+        reached: &Reached,
+        password: Option<&Secret>,
+        force: bool,
+    ) -> Option<Self> {
+        let site = |password: &Secret| Site::at(shared, reached.clone(), password.clone(), LOCK_WAIT, true, None);
+        password.map(|password| Proof { key, site: site(password), force })
+    }
+
+    /// Refuses a password that does not open what is there: backups would end, and the one that is written over may be the
+    /// last that does open it.
+    async fn check(&self, called: &str, is_overwritten: bool) -> std::result::Result<(), Failure> {
+        let opened = async {
+            match Target::look(&self.site).await? {
+                Seen::Absent => Ok(()),
+                _ => Target::check(&self.site).await.map(drop),
+            }
+        };
+        match opened.await {
+            Ok(()) => Ok(()),
+            Err(error) if error.blame == Blame::Secret => Err(Failure {
+                message: format!("{called} was not written: {error}"),
+                hint: Some(
+                    "Give the password that opens it. To change that, add the new one to the repository first: `restic key \
+                     add`"
+                        .to_owned(),
+                ),
+                blame: Blame::Block,
+            }),
+            Err(error) if is_overwritten && !self.force => Err(Failure {
+                message: format!(
+                    "{called} holds another password, and whether the new one opens the repository can't be told: {error}"
+                ),
+                hint: Some("Set `force_conflicts = true` to write it all the same".to_owned()),
+                blame: Blame::Block,
+            }),
+            // What only the cluster reaches can't be looked at.
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 impl Complete {
@@ -157,13 +230,23 @@ impl Complete {
         }
         let (key, place) = self.location.as_ref()?;
         let text = data[*key].as_str().and_then(|text| STANDARD.decode(text).ok());
-        let same = text.is_some_and(|text| String::from_utf8_lossy(&text).trim_end_matches('/') == place);
+        let same = text.is_some_and(|text| plain(&String::from_utf8_lossy(&text)) == plain(place));
         (!same).then(|| format!("its {key} is another one than {place}, which `store` means"))
     }
 }
 
 #[async_trait]
 impl Settle for Complete {
+    async fn before_write(&self, wanted: &Wanted, live: Option<&DynamicObject>) -> std::result::Result<(), Failure> {
+        let Some(proof) = &self.proof else { return Ok(()) };
+        let held = live.map(|live| &live.data["data"][proof.key]).filter(|held| held.is_string());
+        let new = wanted.body.as_ref().map(|body| &body["data"][proof.key]);
+        if held.is_some() && held == new {
+            return Ok(());
+        }
+        proof.check(&format!("Secret {}", self.secret), held.is_some()).await
+    }
+
     async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
         let found = if self.external { cluster.get(&Kind::SECRET, namespace, &self.secret).await? } else { None };
         let lacks = found.as_ref().and_then(|found| self.lacks(&found.data["data"]));
@@ -253,12 +336,22 @@ mod tests {
     }
 
     #[test]
+    fn a_location_has_more_than_one_spelling() {
+        for same in ["s3:https://nas:9000/docs", "s3:nas:9000/docs/", " s3:https://nas:9000/docs/\n"] {
+            assert_eq!(plain(same), "s3:https://nas:9000/docs");
+        }
+        assert_eq!(plain("s3:http://nas/docs"), "s3:http://nas/docs");
+        assert_eq!(plain("rest:http://nas/docs\n"), "rest:http://nas/docs");
+    }
+
+    #[test]
     fn somebody_elses_secret_has_to_lead_where_the_store_does() {
         let complete = Complete {
             secret: "x".into(),
             keys: vec!["LOCATION", "PASSWORD", "ca.pem"],
             location: Some(("LOCATION", "s3:http://s/docs".into())),
             external: true,
+            proof: None,
         };
         let mut data = json!({ "LOCATION": encoded("s3:http://s/docs/"), "PASSWORD": encoded("p") });
         assert_eq!(complete.lacks(&data).as_deref(), Some("it has no ca.pem"));

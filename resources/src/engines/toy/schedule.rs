@@ -63,7 +63,7 @@ impl Declared for ToySchedule {
         Ok(Vec::new())
     }
 
-    async fn remove(&self) -> Result<(), Failure> {
+    async fn remove(&self, _: &str) -> Result<(), Failure> {
         self.0.set("schedule", None);
         Ok(())
     }

@@ -10,8 +10,9 @@ use super::{ENGINE, SOURCE};
 use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
-use crate::engines::kubernetes::imported::{held, keys_named, read, secret_named, server_uid, text};
+use crate::engines::kubernetes::imported::{held, keys_named, opens, read, secret_named, server_uid, text};
 use crate::engines::kubernetes::objects::is_ours;
+use crate::engines::kubernetes::repository_secret::plain;
 use crate::engines::kubernetes::store_keys::Keys;
 use crate::reference::{Place, Reference};
 use crate::retention_policy::KeepModel;
@@ -46,17 +47,22 @@ pub async fn target(
     let location = held(&object, LOCATION_KEY).and_then(|location| String::from_utf8(location).ok());
     let location = location
         .ok_or_else(|| refuse(format!("{called} holds no {LOCATION_KEY}, so it is no repository of VolSync's.")))?;
-    let (place, connection) = place_of(&shared.s3_connections(), &location).ok_or_else(|| {
+    let are_held = |keys: &Keys| {
+        let is = |key: &str, value: &str| held(&object, key).as_deref() == Some(value.as_bytes());
+        is(ID_KEY, &keys.id) && is(SECRET_KEY, keys.secret.expose())
+    };
+    // Of several connections to one server the one whose key it is.
+    let mut places = places_of(&shared.s3_connections(), &location);
+    places.sort_by_key(|(_, connection)| !opens(shared, connection, are_held));
+    let (place, connection) = places.into_iter().next().ok_or_else(|| {
         refuse(format!(
-            "The {LOCATION_KEY} of {called} leads to no S3 connection in the provider block (`endpoint` or `engine_endpoint`)."
+            "The {LOCATION_KEY} of {called} leads to no S3 connection in the provider block: neither to the \
+             `engine_endpoint` of one, nor to the `endpoint` of one without."
         ))
     })?;
     let credentials = match foreign {
         Some(_) => None,
-        None => keys_named(shared, &connection, |keys: &Keys| {
-            let is = |key: &str, value: &str| held(&object, key).as_deref() == Some(value.as_bytes());
-            is(ID_KEY, &keys.id) && is(SECRET_KEY, keys.secret.expose())
-        }),
+        None => keys_named(shared, &connection, are_held),
     };
     let password = held(&object, PASSWORD_KEY).and_then(|password| secret_named(shared, &password));
     if foreign.is_none() && password.is_none() {
@@ -82,14 +88,16 @@ pub async fn target(
     })
 }
 
-/// Where a repository lies, as restic names it, and the connection that leads there.
-fn place_of(known: &[(String, S3Connection)], location: &str) -> Option<(Place, S3Connection)> {
-    known.iter().find_map(|(name, connection)| {
-        let path = location.strip_prefix(&server(connection))?.trim_end_matches('/');
+/// Where a repository lies, as restic names it, and the connections that lead there.
+fn places_of(known: &[(String, S3Connection)], location: &str) -> Vec<(Place, S3Connection)> {
+    let location = plain(location);
+    let place = |(name, connection): &(String, S3Connection)| {
+        let path = location.strip_prefix(&server(connection))?;
         let (bucket, prefix) = path.split_once('/').unwrap_or((path, ""));
         let place = Place::S3 { connection: name.clone(), bucket: bucket.to_owned(), prefix: prefix.to_owned() };
         (!bucket.is_empty()).then(|| (place, connection.clone()))
-    })
+    };
+    known.iter().filter_map(place).collect()
 }
 
 /// The scope and the name of the target that a Secret is: as it would be imported.
@@ -174,14 +182,17 @@ mod tests {
         let known = [
             ("outside".to_owned(), at("https://nas:9000/", None)),
             ("inside".to_owned(), at("https://nas:9001", Some("http://minio.storage.svc:9000"))),
+            ("again".to_owned(), at("https://nas:9000", None)),
         ];
-        let place = |location: &str| place_of(&known, location).map(|(place, _)| place);
+        let place = |location: &str| places_of(&known, location).into_iter().next().map(|(place, _)| place);
         let expected = |connection: &str, prefix: &str| {
             let [connection, bucket, prefix] = [connection, "volsync", prefix].map(str::to_owned);
             Some(Place::S3 { connection, bucket, prefix })
         };
         assert_eq!(place("s3:https://nas:9000/volsync/a/b/"), expected("outside", "a/b"));
         assert_eq!(place("s3:http://minio.storage.svc:9000/volsync"), expected("inside", ""));
+        assert_eq!(place("s3:nas:9000/volsync/a\n"), expected("outside", "a"));
+        assert_eq!(places_of(&known, "s3:https://nas:9000/volsync").len(), 2, "two connections lead there");
         for elsewhere in ["s3:https://nas:9001/volsync", "s3:https://nas:9000/", "rest:http://nas/x", ""] {
             assert_eq!(place(elsewhere), None, "{elsewhere}");
         }

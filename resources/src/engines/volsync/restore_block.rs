@@ -280,11 +280,11 @@ impl RestoreBlock for VolsyncRestoreBlock {
         found
     }
 
-    async fn withdraw(&self, shared: &Shared, source: &Reference, name: &str) -> Result<()> {
+    async fn withdraw(&self, shared: &Shared, source: &Reference, name: &str, key: &str) -> Result<()> {
         let (Some((namespace, _)), Some(cluster)) = (self.names(source), self.cluster(shared, source)?) else {
             return Ok(());
         };
-        match standing::withdraw(&cluster, &namespace, name).await {
+        match standing::withdraw(&cluster, &namespace, name, key).await {
             Ok(()) | Err(ClusterError::MissingKind { .. } | ClusterError::NoNamespace { .. }) => Ok(()),
             Err(ClusterError::Unreachable { .. }) if cluster.unreachable() == Unreachable::Lost => Ok(()),
             Err(error) => Err(Diagnostics::error("Unable to remove what was handed over", format!("{error}."))),

@@ -217,12 +217,26 @@ pub async fn look(restore: &ClaimRestore, record: Option<&Record>) -> Result<Sta
     Ok(Standing { source: Some(source(&record.name)), why_not })
 }
 
-/// Removes the destination of a job, and with it the image. Claims that were filled from it are volumes of their own.
-pub async fn withdraw(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), ClusterError> {
-    match cluster.get(&DESTINATION, namespace, name).await? {
-        Some(found) if !is_foreign(&found) => cluster.delete(&DESTINATION, namespace, name, None).await.map(drop),
-        _ => Ok(()),
+/// Removes the destination of a job whose last run has this key, and with it the image. Claims that were filled from it are
+/// volumes of their own.
+pub async fn withdraw(cluster: &Cluster, namespace: &str, name: &str, key: &str) -> Result<(), ClusterError> {
+    let Some(found) = cluster.get(&DESTINATION, namespace, name).await? else { return Ok(()) };
+    let Some(maker) = found.metadata.labels.as_ref().and_then(|labels| labels.get(RUN_LABEL)) else { return Ok(()) };
+    if maker != key && !fill_one_target(&ConfigMapLedger::new(cluster.clone(), namespace), maker, key).await {
+        tracing::info!(name, maker, key, "another job hands over by this name now: its image stays");
+        return Ok(());
     }
+    match cluster.delete(&DESTINATION, namespace, name, found.metadata.uid.as_deref()).await {
+        Ok(_) | Err(ClusterError::Changed { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether two runs are of one job: what the ledger can't tell are two.
+async fn fill_one_target(ledger: &impl LedgerStore, one: &str, other: &str) -> bool {
+    let target = async |key| ledger.read(key).await.ok().flatten().map(|record| record.target);
+    let (one, other) = (target(one).await, target(other).await);
+    one.is_some() && one == other
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::connections::s3::S3Connection;
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer};
 use crate::engines::declared::Declared;
 use crate::engines::kubernetes::objects::{Objects, Wanted, server_of};
-use crate::engines::kubernetes::repository_secret::{Complete, Forms, foreign, scope_of};
+use crate::engines::kubernetes::repository_secret::{Complete, Forms, Proof, foreign, scope_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
 use crate::secret::Secret;
@@ -187,18 +187,15 @@ impl RegisteredBlock for VolsyncTarget {
         let (Some(name), Some(namespace)) = (self.cluster.text(), self.namespace.text()) else { return Ok(None) };
         let cluster = shared.cluster(name, &block.clone().then("cluster"))?;
         let reached = shared.reach(target.place, &Path::attribute("store").then("s3"))?;
-        let (Some(cluster), Some(Reached::S3 { connection, bucket, prefix }), true) =
-            (cluster, reached, self.is_known())
-        else {
-            return Ok(None);
-        };
-        store_keys::carried(&connection, ENGINE)?;
-        let bucket = Bucket { connection: &connection, bucket: &bucket, prefix: &prefix };
+        let (Some(cluster), Some(reached), true) = (cluster, reached, self.is_known()) else { return Ok(None) };
+        let Reached::S3 { connection, bucket, prefix } = &reached else { return Ok(None) };
+        store_keys::carried(connection, ENGINE)?;
+        let bucket = Bucket { connection, bucket, prefix };
         let Some(password) = self.forms().password(shared, write_only)? else { return Ok(None) };
         let wanted = match self.existing_secret.known() {
             Some(secret) => foreign(secret.name.text().unwrap_or_default()),
             None => {
-                let Some(Some(keys)) = store_keys::of(shared, &connection, target.credentials)? else {
+                let Some(Some(keys)) = store_keys::of(shared, connection, target.credentials)? else {
                     return Ok(None);
                 };
                 self.secret_object(target.name, &bucket, &keys, password.as_ref().map(Secret::expose))
@@ -206,15 +203,17 @@ impl RegisteredBlock for VolsyncTarget {
         };
         let mut keys = vec![LOCATION_KEY, PASSWORD_KEY];
         keys.extend(connection.ca_pem.is_some().then_some(CA_KEY));
+        let force = self.force_conflicts == Attr::Known(true);
         let settle = Box::new(Complete {
             secret: wanted.name.clone(),
             keys,
             location: Some((LOCATION_KEY, bucket.location())),
             external: self.existing_secret.is_known(),
+            proof: Proof::of(shared, PASSWORD_KEY, &reached, password.as_ref(), force),
         });
         let waiting = shared.waiting.clone();
         let mut objects = Objects::new(cluster, namespace.to_owned(), vec![wanted], INSTALLED_BY, waiting, settle);
-        objects.force = self.force_conflicts == Attr::Known(true);
+        objects.force = force;
         objects.external = self.existing_secret.is_known();
         Ok(Some(Box::new(objects)))
     }
