@@ -954,6 +954,10 @@ impl Resource for RestoreJobs {
 
     async fn delete(&self, _: &Context, state: RestoreJobModel) -> Result<()> {
         // The record stays in the ledger, so that the same job applied again finds what it did.
-        self.withdraw(Some(&state)).await
+        self.withdraw(Some(&state)).await?;
+        match (state.block(), state.source.known()) {
+            (Some(block), Some(source)) if self.shared.is_drill() => block.tidy_after_drill(&self.shared, source).await,
+            _ => Ok(()),
+        }
     }
 }

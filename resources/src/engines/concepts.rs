@@ -351,6 +351,10 @@ pub trait RestoreBlock: Send + Sync {
     async fn withdraw(&self, _shared: &Shared, _source: &Reference, _name: &str, _key: &str) -> Result<()> {
         Ok(())
     }
+    /// Removes what the runs of a drill wrote into the storage that it leaves as it was: the engine's own records of them.
+    async fn tidy_after_drill(&self, _shared: &Shared, _source: &Reference) -> Result<()> {
+        Ok(())
+    }
     /// Whether an application can be taken down around it.
     fn can_quiesce(&self) -> bool;
     /// What a run does to the application, step by step, for a plan.

@@ -13,6 +13,7 @@ use super::points::Series;
 use super::restore::NamespaceRestore;
 use super::schedule::SCHEDULE;
 use super::selection::Selection;
+use super::server::Server;
 use super::site::{self, Site};
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Unreachable};
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
@@ -309,6 +310,24 @@ impl RestoreBlock for VeleroRestoreBlock {
 
     fn check(&self) -> Diagnostics {
         VeleroRestoreBlock::check(self, &Path::attribute(ENGINE))
+    }
+
+    /// Velero removes its records below `restores/` with the Restores.
+    async fn tidy_after_drill(&self, shared: &Shared, source: &Reference) -> Result<()> {
+        let namespace = self.namespace_of(source);
+        let (Some(target), Some(cluster), Some(namespace)) =
+            (self.destination(shared, source)?, self.cluster(shared, source)?, namespace.text())
+        else {
+            return Ok(());
+        };
+        let failed = |error: &dyn std::error::Error| {
+            Diagnostics::error("Unable to remove what the drill left in the bucket", format!("{error}."))
+        };
+        let records = site::ledger_of_runs(&cluster, namespace).list().await.map_err(|error| failed(&error))?;
+        let keys = records.into_iter().filter(|record| record.target == target).map(|record| record.key);
+        let keys: Vec<_> = keys.collect();
+        let server = Server { cluster, namespace: namespace.to_owned(), watches: shared.watches.clone() };
+        server.remove_restores(&keys).await.map_err(|error| failed(&error))
     }
 
     fn can_quiesce(&self) -> bool {

@@ -27,6 +27,9 @@ const VALIDATION: Duration = Duration::from_secs(120);
 /// How often Velero looks for backups in a bucket, unless it is told otherwise.
 const SYNC: Duration = Duration::from_secs(60);
 
+/// How long Velero may take to remove its records of a restore.
+const RECORDS: Duration = Duration::from_secs(120);
+
 /// How long an object may lie there, with nothing else under way, before nobody is taken to be there to work on it.
 const UNTOUCHED: Duration = Duration::from_secs(300);
 
@@ -222,6 +225,33 @@ impl Server {
         let fits =
             |object: &DynamicObject| is_of(object, &key) && (order.fits)(&object.data, &Status::of(&object.data));
         Ok(found.filter(fits).map(|_| name))
+    }
+
+    /// Removes the Restores of runs, and waits: Velero lets go of one when its records of it are gone from the bucket.
+    pub async fn remove_restores(&self, keys: &[String]) -> Result<(), EngineError> {
+        let Server { cluster, namespace, watches } = self;
+        let restores = match cluster.list(&RESTORE, Some(namespace), Some(labels::RUN)).await {
+            Err(ClusterError::MissingKind { .. } | ClusterError::NoNamespace { .. }) => return Ok(()),
+            restores => restores.map_err(engine)?,
+        };
+        let mut names = Vec::new();
+        for restore in restores.iter().filter(|restore| keys.iter().any(|key| is_of(restore, key))) {
+            let name = restore.metadata.name.clone().unwrap_or_default();
+            cluster.delete(&RESTORE, namespace, &name, restore.metadata.uid.as_deref()).await.map_err(engine)?;
+            names.push(name);
+        }
+        let are_gone = |objects: &Objects| names.iter().all(|name| !objects.contains_key(name)).then_some(());
+        tokio::select! {
+            biased;
+            gone = watches.wait_for(cluster, &RESTORE, namespace, are_gone) => gone.map_err(engine),
+            () = clock::sleep(RECORDS) => Err(EngineError::new(format!(
+                "{} did not let go of the Restores {} within {} s; does its server run? Without it, remove their finalizer, and \
+                 what lies below restores/ in the bucket by hand",
+                self.describe(),
+                names.join(", "),
+                RECORDS.as_secs()
+            ))),
+        }
     }
 
     /// Makes the object of a run. Its name is written down before it is made.
