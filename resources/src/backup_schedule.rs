@@ -7,7 +7,7 @@ use dr_framework::{
     Resource, Result, Severity, async_trait,
 };
 
-use crate::backup_target::{Imported, identity_schema};
+use crate::backup_target::{Imported, identity_schema, not_importable};
 use crate::cron::{Argument, Cron};
 use crate::engines::concepts::{ScheduleArguments, ScheduleBlock};
 use crate::engines::declared::{Adopt, Declared};
@@ -290,7 +290,7 @@ impl BackupSchedules {
                 let found = volsync::import::schedule(&self.shared, &cluster()?, &scope, &name).await?;
                 found.with(Engine::Volsync)
             }
-            _ => return Err(not_importable(&engine)),
+            _ => return Err(not_importable(&engine, Concept::Schedule)),
         };
         let server_uid = found.target.server_uid.clone();
         let schedule = BackupSchedule {
@@ -558,16 +558,6 @@ impl Resource for BackupSchedules {
             ..BackupSchedule::default()
         }))
     }
-}
-
-fn not_importable(engine: &str) -> Diagnostics {
-    Diagnostics::error(
-        "Unable to import the schedule",
-        format!(
-            "Schedules of the engine {engine:?} are not imported: apply the configuration with `adopt = \"always\"`, which \
-             takes the object over."
-        ),
-    )
 }
 
 fn refuse_destroy(prior: &BackupSchedule) -> Result<()> {

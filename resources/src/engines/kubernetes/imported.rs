@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dr_framework::{Attr, Diagnostics, Path, Value as Configured};
+use dr_framework::{Anything, Attr, Diagnostics, Path, Value as Configured};
 use serde_json::Value;
 
 use super::spec::{TextMap, Texts};
@@ -56,8 +56,25 @@ pub fn map(value: &Value) -> TextMap {
     map.map(|map| map.iter().map(|(key, value)| (key.clone(), text(value))).collect::<BTreeMap<_, _>>()).into()
 }
 
+/// An object that is not empty and passed on as it is.
+pub fn passed(value: &Value) -> Attr<Anything> {
+    let object = value.as_object().filter(|members| !members.is_empty());
+    object.map(|_| Anything(anything(value))).into()
+}
+
+/// A cron line of robfig's without its zone, and the zone where it is not UTC.
+pub fn zoned(line: &str) -> (Option<String>, &str) {
+    let line = line.trim();
+    let zoned =
+        line.strip_prefix("CRON_TZ=").or_else(|| line.strip_prefix("TZ=")).and_then(|rest| rest.split_once(' '));
+    match zoned {
+        Some((zone, cron)) => (Some(zone.to_owned()).filter(|zone| zone != "UTC"), cron.trim()),
+        None => (None, line),
+    }
+}
+
 /// JSON as a value of whatever type it has.
-pub fn anything(value: &Value) -> Configured {
+fn anything(value: &Value) -> Configured {
     match value {
         Value::Null => Configured::Null,
         Value::Bool(truth) => Configured::Bool(*truth),
@@ -92,4 +109,18 @@ pub fn secret_named(shared: &Shared, held: &[u8]) -> Option<String> {
 
 fn secret_names(shared: &Shared) -> Vec<String> {
     shared.settings().map(|settings| settings.secret_names(std::env::vars_os())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_a_zone_where_it_is_not_utc() {
+        assert_eq!(zoned("CRON_TZ=Europe/Berlin 0 2 * * *"), (Some("Europe/Berlin".to_owned()), "0 2 * * *"));
+        assert_eq!(zoned("TZ=Asia/Tokyo  @daily"), (Some("Asia/Tokyo".to_owned()), "@daily"));
+        for line in ["CRON_TZ=UTC 0 2 * * *", " 0 2 * * *"] {
+            assert_eq!(zoned(line), (None, "0 2 * * *"));
+        }
+    }
 }
