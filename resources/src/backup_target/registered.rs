@@ -7,7 +7,7 @@ use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, Ta
 use crate::engines::declared::{Adopt, Declared};
 use crate::engines::kubernetes::imported;
 use crate::engines::table::Concept;
-use crate::engines::{velero, volsync};
+use crate::engines::{k8up, velero, volsync};
 use crate::reference::Place;
 use crate::registered::{self, Earlier, Memory, Refreshed, Registration};
 
@@ -206,6 +206,11 @@ impl BackupTargets {
                 let cluster = cluster()?;
                 let found = velero::import::target(&self.shared, &cluster, &scope, &name).await?;
                 (cluster, found.with(Engine::Velero))
+            }
+            k8up::ENGINE => {
+                let cluster = cluster()?;
+                let found = k8up::import::target(&self.shared, &cluster, &scope, &name).await?;
+                (cluster, found.with(Engine::K8up))
             }
             volsync::ENGINE => {
                 let cluster = cluster()?;
