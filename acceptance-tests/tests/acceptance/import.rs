@@ -201,16 +201,16 @@ fn k8up_objects_of_others_are_imported_and_left_as_they_are(scene: &mut Scene) -
     let made = world.schedule()?["metadata"].clone();
 
     // What k8up does when nobody says a number or a zone is said, and the plan shows it.
-    let plain = json!({ "spec": {
-        "backup": { "schedule": "0 2 * * *" },
-        "prune": { "schedule": "0 5 * * 0", "retention": { "keepDaily": null } },
-    } });
-    api.patch(K8up::API, "Schedule", &world.name, "nightly", &plain)?;
+    let spec = json!({
+        "backup": { "schedule": "0 2 * * *", "tags": ["nightly"] },
+        "prune": { "schedule": "0 5 * * 0", "retention": { "keepLast": 3 } },
+    });
+    api.apply_as("kubectl", &k8up_object(&world, "Schedule", "nightly", "volumes", spec))?;
     scene.workspace.run(&["state", "rm", nightly])?.ok()?;
     let in_utc = limited(&k8up_of_others(&world, K8UP_SCHEDULE)).replace("time_zone = \"Pacific/Auckland\"", "");
     scene.workspace.write(&in_utc)?;
     scene.workspace.import(nightly, &k8up_id(&world, "nightly"))?.ok()?;
-    scene.workspace.plan()?.ok()?.says(&["0 2 * * *, not CRON_TZ=UTC 0 2 * * *", "keepDaily"])?;
+    scene.workspace.plan()?.ok()?.says(&["CRON_TZ=UTC 0 2 * * *", "keepDaily is not 14"])?;
     ensure!(scene.workspace.planned(nightly)? == ["update"]);
     scene.workspace.apply()?.fails(&["kubectl", "force_conflicts"])?;
     scene.workspace.write(&in_utc.replace("k8up = { prune", "k8up = { force_conflicts = true, prune"))?;
