@@ -58,6 +58,10 @@ pub struct BackupJobModel {
     /// Whether something new or empty may be stored over older recovery points: `refuse` or `allow`.
     #[dr(default = "refuse", validate = validators::first_backup)]
     pub first_backup: Attr<String>,
+    /// What a destroy does with the backup that `result` names: `keep` it, `delete` it with all that it stored, or `prevent`
+    /// the destroy. Only Velero can delete one backup and keep the others. Backups of earlier runs of the job stay.
+    #[dr(default = "keep", validate = validators::deletion_policy)]
+    pub deletion_policy: Attr<String>,
     /// How long operations may take, like `30m`; 24 hours if left out, and 5 minutes to refresh.
     #[dr(optional)]
     pub timeouts: Attr<Timeouts>,
@@ -162,6 +166,40 @@ impl BackupJobModel {
         self.target.known().map_or(Attr::Unknown, |target| target.server_uid.clone())
     }
 
+    fn deletes(&self) -> bool {
+        self.deletion_policy.text() == Some("delete")
+    }
+
+    /// The backup that the last run stored.
+    fn stored(&self) -> Option<&PointModel> {
+        self.result.known()?.point.known()
+    }
+
+    /// What can't be deleted by a destroy.
+    fn check_deletion(&self) -> Diagnostics {
+        let path = Path::attribute("deletion_policy");
+        let engine = self.block().and_then(|block| table::engine(block.engine()));
+        if let Some(engine) = engine.filter(|engine| !engine.removes_one_backup) {
+            return Diagnostics::error_at(
+                path,
+                "One backup can't be deleted",
+                format!(
+                    "The engine {:?} keeps all backups in one repository, from which only its retention removes some: use \
+                     `keep` or `prevent`.",
+                    engine.name
+                ),
+            );
+        }
+        if self.causes().contains(&Cause::Destroy) {
+            return Diagnostics::error_at(
+                path,
+                "A last backup that is deleted",
+                "`on` has \"destroy\", which stores a backup for the time after: use `keep`, or leave \"destroy\" out.",
+            );
+        }
+        Diagnostics::default()
+    }
+
     fn changed(&self, before: &BackupJobModel) -> Vec<String> {
         let engine = self.block().map_or("engine", BackupBlock::engine);
         if self.engine == before.engine { Vec::new() } else { vec![engine.to_owned()] }
@@ -238,7 +276,48 @@ impl BackupJobs {
         Ok(result)
     }
 
+    fn refuse_destroy(&self, prior: &BackupJobModel) -> Result<()> {
+        let name = prior.name.text().unwrap_or_default();
+        let refuse = |summary: &str, detail: String| {
+            Err(Diagnostics::error_at(Path::attribute("deletion_policy"), summary, detail))
+        };
+        match prior.deletion_policy.text() {
+            Some("prevent") => refuse(
+                "Destroy prevented",
+                format!("`deletion_policy` of {name:?} is \"prevent\". Change it and apply before you destroy it."),
+            ),
+            // What a drill applied has stored nothing.
+            Some("delete") if self.shared.is_drill() && prior.stored().is_some() => refuse(
+                "Nothing is deleted in a drill",
+                format!("`deletion_policy` of {name:?} is \"delete\", and the provider's `mode` is \"drill\"."),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the backup that the last run stored.
+    async fn remove(&self, context: &Context, prior: &BackupJobModel) -> Result<()> {
+        let run = prior.r#ref.known().and_then(|reference| reference.uid.text());
+        let point = prior.stored().and_then(|point| point.id.text());
+        let (Some(run), Some(point)) = (run, point) else { return Ok(()) };
+        let name = prior.name.text().unwrap_or_default();
+        let OpenBackup { engine, .. } = self.open(prior)?.ok_or_else(not_known)?;
+        let warnings = engine.remove(run, point).await.map_err(|error| {
+            Diagnostics::error(
+                format!("Unable to delete the backup of {name:?}"),
+                format!(
+                    "{}.\n\nTo destroy the job and keep the backup, apply `deletion_policy = \"keep\"` first.",
+                    jobs::sentence(&error.to_string())
+                ),
+            )
+        })?;
+        jobs::report(context, name, &warnings);
+        Ok(())
+    }
+
     async fn refresh(&self, state: BackupJobModel) -> Result<BackupJobModel> {
+        // A state of a time before there was a choice.
+        let state = BackupJobModel { deletion_policy: state.deletion_policy.or("keep".into()), ..state };
         let Ok(Some(OpenBackup { target, ledger, .. })) = self.open(&state) else { return Ok(state) };
         let Ok(key) = self.job(&state, &target).map(|job| job.key()) else { return Ok(state) };
         match ledger.read(&key).await {
@@ -322,7 +401,24 @@ impl Resource for BackupJobs {
         if let Attr::Known(after) = &config.after {
             found.extend(after.check(&Path::attribute("after"), &["restore_job"], &table::with(Concept::Restore)));
         }
+        if config.deletes() {
+            found.extend(config.check_deletion());
+        }
         found
+    }
+
+    async fn plan_destroy(&self, context: &Context, prior: &BackupJobModel) -> Result<()> {
+        self.refuse_destroy(prior)?;
+        if let Some(point) = prior.stored().filter(|_| prior.deletes()) {
+            let text = |attr: &Attr<String>| attr.text().unwrap_or_default().to_owned();
+            let bytes = point.bytes.known().and_then(|bytes| u64::try_from(*bytes).ok());
+            let size = bytes.map(|bytes| format!(", {}", run::in_units(bytes))).unwrap_or_default();
+            context.report(Diagnostic::warning(
+                "A backup will be deleted",
+                format!("Backup {} of {}{size} goes, with all that it stored.", text(&point.id), text(&point.time)),
+            ));
+        }
+        Ok(())
     }
 
     async fn plan(&self, context: &Context, plan: &mut Plan<'_, BackupJobModel>) -> Result<()> {
@@ -416,6 +512,11 @@ impl Resource for BackupJobs {
     }
 
     async fn delete(&self, context: &Context, prior: BackupJobModel) -> Result<()> {
+        self.refuse_destroy(&prior)?;
+        if prior.deletes() {
+            let limit = timeouts::of(&prior.timeouts, Operation::Delete, timeouts::JOB);
+            return timeouts::within(context, "deleting a backup", limit, self.remove(context, &prior)).await;
+        }
         if !prior.causes().contains(&Cause::Destroy) {
             return Ok(());
         }

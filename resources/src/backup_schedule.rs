@@ -7,11 +7,11 @@ use dr_framework::{
     Resource, Result, Severity, Value, async_trait,
 };
 
-use crate::backup_target::{Imported, identity_schema};
+use crate::backup_target::{Imported, identity_schema, not_importable};
 use crate::cron::{Argument, Cron};
 use crate::engines::concepts::{ScheduleArguments, ScheduleBlock};
 use crate::engines::declared::{Adopt, Declared};
-use crate::engines::k8up::schedule::K8upSchedule;
+use crate::engines::k8up::{self, schedule::K8upSchedule};
 use crate::engines::table::{self, Concept};
 use crate::engines::velero;
 use crate::engines::velero::schedule::VeleroSchedule;
@@ -295,11 +295,15 @@ impl BackupSchedules {
                 let found = velero::import::schedule(&self.shared, &cluster()?, &scope, &name).await?;
                 found.with(Engine::Velero)
             }
+            k8up::ENGINE => {
+                let found = k8up::import::schedule(&self.shared, &cluster()?, &scope, &name).await?;
+                found.with(Engine::K8up)
+            }
             volsync::ENGINE => {
                 let found = volsync::import::schedule(&self.shared, &cluster()?, &scope, &name).await?;
                 found.with(Engine::Volsync)
             }
-            _ => return Err(not_importable(&engine)),
+            _ => return Err(not_importable(&engine, Concept::Schedule)),
         };
         let server_uid = found.target.server_uid.clone();
         let schedule = BackupSchedule {
@@ -557,7 +561,11 @@ impl Resource for BackupSchedules {
     }
 
     async fn move_from(&self, _: &Context, source: &MoveFrom) -> Result<Option<Self::Model>> {
-        let known = [(velero::ENGINE, &velero::schedule::SCHEDULE), (volsync::ENGINE, &volsync::SOURCE)];
+        let known = [
+            (velero::ENGINE, &velero::schedule::SCHEDULE),
+            (k8up::ENGINE, &k8up::schedule::SCHEDULE),
+            (volsync::ENGINE, &volsync::SOURCE),
+        ];
         let reference =
             known.into_iter().find_map(|(engine, kind)| moved::reference(source, engine, &kind.group, &kind.kind));
         Ok(reference.map(|reference| BackupSchedule {
@@ -567,16 +575,6 @@ impl Resource for BackupSchedules {
             ..BackupSchedule::default()
         }))
     }
-}
-
-fn not_importable(engine: &str) -> Diagnostics {
-    Diagnostics::error(
-        "Unable to import the schedule",
-        format!(
-            "Schedules of the engine {engine:?} are not imported: apply the configuration with `adopt = \"always\"`, which \
-             takes the object over."
-        ),
-    )
 }
 
 fn refuse_destroy(prior: &BackupSchedule) -> Result<()> {

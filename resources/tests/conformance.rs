@@ -242,8 +242,10 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
     }
     // What hands over takes other arguments than what restores.
     hints.insert("perform", vec![Value::Null, Value::Bool(true)]);
-    let is_schedule = fields.iter().any(|field| field.name == "cron");
-    if engine != "restic" {
+    let has = |name: &str| fields.iter().any(|field| field.name == name);
+    let is_schedule = has("cron");
+    // A backup job whose last backup is taken on destroy does not delete it.
+    if engine != "restic" || has("protects") {
         hints.insert("deletion_policy", texts(["keep", "prevent"]));
         if !is_schedule {
             hints.insert("retention", vec![Value::Null]);

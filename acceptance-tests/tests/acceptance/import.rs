@@ -3,8 +3,11 @@
 use std::fs;
 
 use acceptance_tests::cli::Kind;
-use anyhow::{Result, ensure};
+use acceptance_tests::servers::kubernetes::K8up;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
+use crate::k8up::{PASSWORD, World};
 use crate::scene::Scene;
 
 both_clis!(
@@ -12,6 +15,9 @@ both_clis!(
     a_target_is_imported_by_a_block_and_nothing_is_left_to_do,
     a_job_is_not_imported_and_says_what_to_do,
     a_malformed_id_says_what_one_looks_like,
+    k8up_objects_of_ours_are_imported_and_nothing_changes,
+    k8up_objects_of_others_are_imported_and_left_as_they_are,
+    k8up_objects_that_can_not_be_said_are_refused_by_the_field,
 );
 
 fn a_target_is_imported(scene: &mut Scene) -> Result<()> {
@@ -69,5 +75,196 @@ fn a_target_is_imported_by_a_block_and_nothing_is_left_to_do(scene: &mut Scene) 
         ensure!(scene.repository_id()? == id, "another repository was imported");
         scene.workspace.plan_is_empty()?;
     }
+    Ok(())
+}
+
+fn k8up_id(world: &World, name: &str) -> String {
+    format!("k8up:prod/{}/{name}", world.name)
+}
+
+fn k8up_objects_of_ours_are_imported_and_nothing_changes(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let schedule = format!(
+        r#"retention = {{ keep_last = 3, keep_daily = 7, keep_yearly = 1 }}
+  k8up = {{
+    prune                          = {{ cron = "0 5 * * 0" }}
+    check                          = {{ cron = "@weekly" }}
+    archive                        = {{ cron = "0 6 1 1 *", s3 = "minio", bucket = "{}-archive", credentials = "k8up_keys" }}
+    tags                           = ["nightly"]
+    label_selectors                = [{{ app = "wiki" }}, {{ app = "shop", tier = "db" }}]
+    concurrent_runs_allowed        = true
+    failed_jobs_history_limit      = 5
+    pod_security_context           = {{ runAsUser = 1000, runAsNonRoot = true }}
+    resource_requirements_template = {{ limits = {{ memory = "1Gi" }} }}
+  }}"#,
+        world.name
+    );
+    scene.workspace.write(&world.configuration("", &schedule))?;
+    scene.workspace.apply()?.ok()?;
+    let made = world.schedule()?["metadata"]["generation"].clone();
+    fs::remove_file(scene.workspace.state_file())?;
+    let (target, nightly) = ("dr_backup_target.main", "dr_backup_schedule.nightly");
+    scene.workspace.import(nightly, &k8up_id(&world, "nothing"))?.fails(&["There is nothing to import"])?;
+    scene.workspace.import(target, &k8up_id(&world, "main"))?.ok()?;
+    scene.workspace.import(nightly, &k8up_id(&world, "nightly"))?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // A state that was moved is read like an import.
+    let mut state: Value = serde_json::from_slice(&fs::read(scene.workspace.state_file())?)?;
+    let resources = state["resources"].as_array_mut().context("a state has resources")?;
+    let schedule = resources.iter_mut().find(|resource| resource["type"] == "dr_backup_schedule");
+    let instance = schedule.context("the schedule")?["instances"][0].as_object_mut().context("an instance")?;
+    instance.retain(|key, _| !key.contains("identity"));
+    let attributes = instance["attributes"].as_object_mut().context("attributes")?;
+    attributes.values_mut().for_each(|value| *value = Value::Null);
+    attributes.insert("ref".to_owned(), json!({ "engine": "k8up", "scope": world.name, "name": "nightly" }));
+    attributes.insert("name".to_owned(), json!("nightly"));
+    attributes.insert("status".to_owned(), json!("moved"));
+    fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.schedule()?["metadata"]["generation"] == made, "something was changed");
+
+    // The password is in nobody's hands but the cluster's: an apply would write another one over it.
+    let another = json!({ "stringData": { "password": "canary-another-password-1f" } });
+    world.shared.api().patch("v1", "Secret", &world.name, "dr-main", &another)?;
+    fs::remove_file(scene.workspace.state_file())?;
+    for (address, name) in [(target, "main"), (nightly, "nightly")] {
+        let run = scene.workspace.import(address, &k8up_id(&world, name))?;
+        run.fails(&["none of the provider's `secrets`"])?.never_says(&["canary-another-password-1f"])?;
+    }
+    Ok(())
+}
+
+/// A repository's Secret that something else makes.
+fn k8up_secret(world: &World, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name, "namespace": world.name },
+        "stringData": {
+            "password": PASSWORD,
+            "access_key_id": world.s3.credentials.id,
+            "secret_access_key": world.s3.credentials.secret,
+        },
+    })
+}
+
+/// An object of k8up's that something else makes, of a repository at a prefix.
+fn k8up_object(world: &World, kind: &str, name: &str, prefix: &str, mut spec: Value) -> Value {
+    let key = |key: &str| json!({ "name": "main", "key": key });
+    spec["backend"] = json!({
+        "repoPasswordSecretRef": key("password"),
+        "s3": {
+            "endpoint": world.s3.endpoint,
+            "bucket": format!("{}/{prefix}", world.name),
+            "accessKeyIDSecretRef": key("access_key_id"),
+            "secretAccessKeySecretRef": key("secret_access_key"),
+        },
+    });
+    let metadata = json!({ "name": name, "namespace": world.name });
+    json!({ "apiVersion": K8up::API, "kind": kind, "metadata": metadata, "spec": spec })
+}
+
+/// The configuration of what others made.
+fn k8up_of_others(world: &World, schedule: &str) -> String {
+    let secret = "password = \"k8up_repository\", existing_secret = { name = \"main\" }";
+    let target = world.configuration("", schedule).replace(", credentials = \"k8up_keys\"", "");
+    target.replace("password = \"k8up_repository\"", secret)
+}
+
+const K8UP_SCHEDULE: &str = r#"retention = { keep_last = 3, keep_daily = 14 }
+  k8up = { prune = { cron = "0 5 * * 0" }, tags = ["nightly"] }"#;
+
+fn k8up_objects_of_others_are_imported_and_left_as_they_are(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    let limited = world.limited(scene)?;
+    scene.workspace.write(&limited(&k8up_of_others(&world, K8UP_SCHEDULE)))?;
+    let import = |address: &str, name: &str| scene.workspace.import(address, &k8up_id(&world, name));
+    let (target, nightly) = ("dr_backup_target.main", "dr_backup_schedule.nightly");
+
+    // k8up has no object for a repository: what uses it says where it is, a Schedule before anything else.
+    api.apply_as("external-secrets", &k8up_secret(&world, "main"))?;
+    import(target, "main")?.fails(&["There is nothing to import", "dr-main"])?;
+    import(target, "main/main")?.fails(&["nothing says where it is", "repoPasswordSecretRef"])?;
+    api.apply_as("kubectl", &k8up_object(&world, "Check", "once", "elsewhere", json!({})))?;
+    import(target, "main/main")?.ok()?;
+    ensure!(scene.workspace.attributes(target)?["store"]["prefix"] == "elsewhere");
+    fs::remove_file(scene.workspace.state_file())?;
+    let spec = json!({
+        "backup": { "schedule": "CRON_TZ=Pacific/Auckland 0 2 * * *", "tags": ["nightly"] },
+        "prune": { "schedule": "CRON_TZ=Pacific/Auckland 0 5 * * 0", "retention": { "keepLast": 3, "keepDaily": 14 } },
+    });
+    api.apply_as("kubectl", &k8up_object(&world, "Schedule", "nightly", "volumes", spec))?;
+    import(target, "main/main")?.ok()?;
+    import(nightly, "nightly")?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let made = world.schedule()?["metadata"].clone();
+
+    // What k8up does when nobody says a number or a zone is said, and the plan shows it.
+    let spec = json!({
+        "backup": { "schedule": "0 2 * * *", "tags": ["nightly"] },
+        "prune": { "schedule": "0 5 * * 0", "retention": { "keepLast": 3 } },
+    });
+    api.apply_as("kubectl", &k8up_object(&world, "Schedule", "nightly", "volumes", spec))?;
+    scene.workspace.run(&["state", "rm", nightly])?.ok()?;
+    let in_utc = limited(&k8up_of_others(&world, K8UP_SCHEDULE)).replace("time_zone = \"Pacific/Auckland\"", "");
+    scene.workspace.write(&in_utc)?;
+    scene.workspace.import(nightly, &k8up_id(&world, "nightly"))?.ok()?;
+    scene.workspace.plan()?.ok()?.says(&["CRON_TZ=UTC 0 2 * * *", "keepDaily is not 14"])?;
+    ensure!(scene.workspace.planned(nightly)? == ["update"]);
+    scene.workspace.apply()?.fails(&["kubectl", "force_conflicts"])?;
+    scene.workspace.write(&in_utc.replace("k8up = { prune", "k8up = { force_conflicts = true, prune"))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let schedule = world.schedule()?;
+    ensure!(schedule["metadata"]["uid"] == made["uid"], "another Schedule was made");
+    ensure!(schedule["spec"]["prune"]["retention"] == json!({ "keepLast": 3, "keepDaily": 14 }), "{schedule}");
+    ensure!(schedule["spec"]["backup"]["schedule"] == "CRON_TZ=UTC 0 2 * * *", "{schedule}");
+
+    // Two places with one password are no target.
+    let spec = json!({ "check": { "schedule": "@weekly" } });
+    api.apply_as("kubectl", &k8up_object(&world, "Schedule", "other", "other", spec))?;
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.import(target, &k8up_id(&world, "main/main"))?.fails(&["Schedule", "in two places"])?;
+    Ok(())
+}
+
+fn k8up_objects_that_can_not_be_said_are_refused_by_the_field(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    scene.workspace.write(&k8up_of_others(&world, K8UP_SCHEDULE))?;
+    api.apply_as("external-secrets", &k8up_secret(&world, "main"))?;
+    let cases: [(Value, &[&str]); 6] = [
+        (json!({ "backup": { "schedule": "@daily", "promURL": "http://push" } }), &["`spec.backup.promURL`"]),
+        (json!({ "backup": { "schedule": "@daily-random" } }), &["`spec.backup.schedule`"]),
+        (
+            json!({ "backup": { "schedule": "@daily" }, "failedJobsHistoryLimit": 4 }),
+            &["`spec.failedJobsHistoryLimit`"],
+        ),
+        (json!({ "check": { "schedule": "@weekly" } }), &["has no `spec.backup`"]),
+        (
+            json!({ "backup": { "schedule": "TZ=Asia/Tokyo @daily" }, "check": { "schedule": "@weekly" } }),
+            &["`spec.check.schedule`"],
+        ),
+        (
+            json!({ "backup": { "schedule": "@daily" }, "restore": { "schedule": "@weekly", "tags": ["a"] } }),
+            &["`spec.restore.schedule`", "`spec.restore.tags`"],
+        ),
+    ];
+    for (number, (spec, fields)) in cases.into_iter().enumerate() {
+        let name = format!("case-{number}");
+        api.apply_as("kubectl", &k8up_object(&world, "Schedule", &name, "volumes", spec))?;
+        scene.workspace.import("dr_backup_schedule.nightly", &k8up_id(&world, &name))?.fails(fields)?;
+    }
+
+    // A Secret without the keys of the bucket is no target's, nor is one that leads nowhere.
+    let (target, id) = ("dr_backup_target.main", k8up_id(&world, "main/main"));
+    api.patch("v1", "Secret", &world.name, "main", &json!({ "data": { "access_key_id": null } }))?;
+    scene.workspace.import(target, &id)?.fails(&["holds no `access_key_id`"])?;
+    for number in 0..6 {
+        let elsewhere = json!({ "spec": { "backend": { "s3": { "endpoint": "http://nowhere" } } } });
+        api.patch(K8up::API, "Schedule", &world.name, &format!("case-{number}"), &elsewhere)?;
+    }
+    scene.workspace.import(target, &id)?.fails(&["leads to no S3 connection"])?;
     Ok(())
 }

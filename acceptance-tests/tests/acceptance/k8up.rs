@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{K8up, STORAGE_CLASS, Shared, shared};
+use acceptance_tests::servers::kubernetes::{Grant, K8up, STORAGE_CLASS, Shared, rules_of_guide, shared};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -185,6 +185,22 @@ output "points" {{
             self.s3.put(&self.name, &key, &pack)?;
         }
         Ok(())
+    }
+
+    /// Lets a configuration do what the guide lists, and nothing else.
+    pub fn limited(&self, scene: &Scene) -> Result<impl Fn(&str) -> String + use<>> {
+        let grants: Vec<Grant> = rules_of_guide("k8up.md", 2)?
+            .into_iter()
+            .map(|(title, rules)| match title.contains("each namespace") {
+                true => Grant::within(&self.name, rules),
+                false => Grant::everywhere(rules),
+            })
+            .collect();
+        let token = self.shared.cluster.service_user(&self.name, &grants)?;
+        let kubeconfig = scene.workspace.path("kubeconfig");
+        fs::write(&kubeconfig, self.shared.cluster.kubeconfig_for(&token))?;
+        let (admin, limited) = (format!("{:?}", self.shared.cluster.kubeconfig_path()), format!("{kubeconfig:?}"));
+        Ok(move |configuration: &str| configuration.replace(&admin, &limited))
     }
 
     pub fn schedule(&self) -> Result<Value> {

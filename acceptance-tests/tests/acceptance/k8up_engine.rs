@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{Grant, K8up, STORAGE_CLASS, rules_of_guide, wait_for};
+use acceptance_tests::servers::kubernetes::{K8up, STORAGE_CLASS, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -369,21 +369,10 @@ fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     let folder = world.shared.node.claim(&world.name, "data")?;
     fs::write(folder.join("file"), "precious")?;
-    let grants: Vec<Grant> = rules_of_guide("k8up.md", 2)?
-        .into_iter()
-        .map(|(title, rules)| match title.contains("each namespace") {
-            true => Grant::within(&world.name, rules),
-            false => Grant::everywhere(rules),
-        })
-        .collect();
-    let token = world.shared.cluster.service_user(&world.name, &grants)?;
-    let kubeconfig = scene.workspace.path("kubeconfig");
-    fs::write(&kubeconfig, world.shared.cluster.kubeconfig_for(&token))?;
-    let admin = format!("{:?}", world.shared.cluster.kubeconfig_path());
-    let limited = |text: String| text.replace(&admin, &format!("{kubeconfig:?}"));
+    let limited = world.limited(scene)?;
 
     // A backup, then everything that a restore does: the schedule rests, what is there is saved, the claim is filled.
-    scene.workspace.write(&limited(world.backed_up(1, &schedule("first_backup = \"allow\""))))?;
+    scene.workspace.write(&limited(&world.backed_up(1, &schedule("first_backup = \"allow\""))))?;
     scene.workspace.apply()?.ok()?;
     fs::write(folder.join("file"), "spoilt")?;
     let job = saving_restore("when = \"always\"", "pvc = \"data\"");
@@ -392,7 +381,7 @@ fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
         .replace("\"data\" {", "\"copy\" {")
         .replace("name          = \"data\"", "name          = \"copy\"");
     let all = format!("{}{job}{made}", schedule("first_backup = \"allow\""));
-    scene.workspace.write(&limited(world.backed_up(1, &all)))?;
+    scene.workspace.write(&limited(&world.backed_up(1, &all)))?;
     scene.workspace.apply()?.ok()?;
     ensure!(fs::read_to_string(folder.join("file"))? == "precious");
     ensure!(world.snapshots_in(SAFETY)?.len() == 1);

@@ -3,7 +3,8 @@
 use std::fs;
 
 use acceptance_tests::tree::Manifest;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::restic::restic;
 use crate::scene::Scene;
@@ -13,6 +14,7 @@ both_clis!(
     destroying_with_delete_removes_the_repository_and_no_data,
     destroying_with_delete_spares_what_another_program_stored,
     prevent_refuses_to_destroy,
+    one_backup_of_a_repository_is_not_deleted_with_its_job,
     replacing_a_restore_job_restores_nothing,
     a_tainted_restore_job_restores_nothing,
     replacing_the_target_keeps_the_repository,
@@ -71,6 +73,27 @@ fn prevent_refuses_to_destroy(scene: &mut Scene) -> Result<()> {
     scene.workspace.plan_with(&["-destroy"])?.fails(&["dr_backup_target.documents", "deletion_policy"])?;
     scene.workspace.destroy()?.fails(&["deletion_policy"])?;
     before.assert_same(&scene.repository())
+}
+
+fn one_backup_of_a_repository_is_not_deleted_with_its_job(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.backup = "deletion_policy = \"delete\"".into();
+    scene.write(&documents)?;
+    scene.workspace.plan()?.fails(&["One backup can't be deleted", "dr_backup_job.documents", "\"restic\""])?;
+    documents.backup = "deletion_policy = \"prevent\"".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_with(&["-destroy"])?.fails(&["dr_backup_job.documents", "Destroy prevented"])?;
+    // A state of a time before there was a choice needs no change.
+    let mut state: Value = serde_json::from_slice(&fs::read(scene.workspace.state_file())?)?;
+    let resources = state["resources"].as_array_mut().context("a state has resources")?;
+    let job = resources.iter_mut().find(|resource| resource["type"] == "dr_backup_job").context("the job")?;
+    job["instances"][0]["attributes"].as_object_mut().context("attributes")?.remove("deletion_policy");
+    fs::write(scene.workspace.state_file(), state.to_string())?;
+    documents.backup = String::new();
+    scene.write(&documents)?;
+    scene.workspace.plan_is_empty()
 }
 
 /// Something was written after the restore: a second restore would undo or hide it.

@@ -301,10 +301,15 @@ fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
     let kubeconfig = scene.workspace.path("kubeconfig");
     std::fs::write(&kubeconfig, shared.cluster.kubeconfig_for(&token))?;
     let admin = format!("{:?}", shared.cluster.kubeconfig_path());
-    scene.workspace.write(&again(s3, shared, &name).replace(&admin, &format!("{kubeconfig:?}")))?;
+    let configuration = again(s3, shared, &name).replace(&admin, &format!("{kubeconfig:?}"));
+    let job = "resource \"dr_backup_job\" \"docs\" {";
+    scene.workspace.write(&configuration.replace(job, &format!("{job}\n  deletion_policy = \"delete\"")))?;
     scene.workspace.apply()?.ok()?;
     ensure!(text_of(&shared.cluster, &name)?.as_deref() == Some("Dear all"));
     scene.workspace.plan_is_empty()?;
+    let backup = scene.workspace.attributes("dr_backup_job.docs")?["result"]["point"]["id"].clone();
+    let backup = backup.as_str().context("a backup")?;
     scene.workspace.destroy()?.ok()?;
+    ensure!(s3.keys(&name, &format!("velero/backups/{backup}/"))?.is_empty(), "the backup is still there");
     Ok(())
 }

@@ -28,6 +28,8 @@ both_clis!(
     what_moves_to_another_cluster_is_taken_off_the_old_one,
     a_secret_may_get_another_name,
     a_moved_state_is_read_like_an_import,
+    a_backup_goes_with_its_job_only_where_that_is_asked_for,
+    a_backup_that_may_not_be_deleted_stays_and_the_reason_is_told,
 );
 
 /// What a scenario works with: names of its own on the shared servers.
@@ -565,5 +567,156 @@ fn a_moved_state_is_read_like_an_import(scene: &mut Scene) -> Result<()> {
     std::fs::write(scene.workspace.state_file(), state.to_string())?;
     scene.workspace.write(&world.configuration(&world.shared.cluster, other, "", ""))?;
     scene.workspace.plan()?.fails(&["Unable to tell which cluster", "has 2 under `kubernetes`"])?;
+    Ok(())
+}
+
+/// A namespace with an object, a target, and more.
+fn with_backup(scene: &mut Scene) -> Result<(World, impl Fn(&str, &str) -> String + use<>)> {
+    let world = World::new(scene)?;
+    let (name, secret) = (world.name.clone(), world.secret());
+    world.shared.cluster.namespace(&name)?;
+    world.shared.api().apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "letters", "namespace": name }, "data": { "first": "Dear all" },
+    }))?;
+    let (s3, cluster) = (world.s3, &world.shared.cluster);
+    let configuration = move |job: &str, rest: &str| {
+        let job = match job {
+            "" => String::new(),
+            job => format!(
+                r#"resource "dr_backup_job" "now" {{
+  name   = "{name}"
+  target = dr_backup_target.main.ref
+  velero = {{ included_namespaces = ["{name}"], snapshot_volumes = false }}
+  {job}
+}}"#
+            ),
+        };
+        format!(
+            r#"{provider}
+
+resource "dr_backup_target" "main" {{
+  name   = "{name}"
+  store  = {{ s3 = "minio", bucket = "{name}", prefix = "velero", credentials = "{secret}" }}
+  velero = {{ cluster = "prod" }}
+}}
+
+{job}
+"#,
+            provider = provider(s3, cluster, "", rest),
+        )
+    };
+    Ok((world, configuration))
+}
+
+const KEEP: &str = "deletion_policy = \"keep\"";
+const DELETE: &str = "deletion_policy = \"delete\"";
+
+impl World {
+    /// The name of the backup that the job made, which is in the bucket.
+    fn stored(&self, scene: &Scene) -> Result<String> {
+        let job = scene.workspace.attributes("dr_backup_job.now")?;
+        let backup = job["result"]["point"]["id"].as_str().context("a backup")?.to_owned();
+        ensure!(self.holds(&backup)?, "{backup} is not in the bucket");
+        Ok(backup)
+    }
+
+    fn holds(&self, backup: &str) -> Result<bool> {
+        Ok(!self.s3.keys(&self.name, &format!("velero/backups/{backup}/"))?.is_empty())
+    }
+}
+
+fn a_backup_goes_with_its_job_only_where_that_is_asked_for(scene: &mut Scene) -> Result<()> {
+    let (world, configuration) = with_backup(scene)?;
+    let api = world.shared.api();
+    scene.workspace.write(&configuration(KEEP, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let kept = world.stored(scene)?;
+    scene.workspace.write(&configuration("", ""))?;
+    scene.workspace.plan()?.ok()?.never_says(&["A backup will be deleted"])?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.holds(&kept)? && world.get("Backup", &kept).is_ok(), "it was to be kept");
+
+    // Another run of the same job leaves the one before alone.
+    scene.workspace.write(&configuration(DELETE, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    let deleted = world.stored(scene)?;
+    ensure!(deleted != kept);
+    scene.workspace.write(&configuration("", ""))?;
+    scene.workspace.plan()?.ok()?.says(&["A backup will be deleted", &deleted])?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(!world.holds(&deleted)? && world.get("Backup", &deleted).is_err(), "{deleted} is still there");
+    ensure!(world.holds(&kept)? && world.get("Backup", &kept).is_ok(), "another backup went too");
+    let requests = api.list(Velero::API, "DeleteBackupRequest", Velero::NAMESPACE)?;
+    ensure!(requests.iter().all(|request| request["spec"]["backupName"] != deleted.as_str()), "{requests:?}");
+
+    // The cluster has forgotten it, and the bucket has not: Velero looks there first.
+    scene.workspace.write(&configuration(DELETE, ""))?;
+    scene.workspace.apply()?.ok()?;
+    let forgotten = world.stored(scene)?;
+    api.delete(Velero::API, "Backup", Velero::NAMESPACE, &forgotten)?;
+    scene.workspace.write(&configuration("", ""))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(!world.holds(&forgotten)? && world.get("Backup", &forgotten).is_err(), "{forgotten} is still there");
+
+    // What is gone already is no error.
+    scene.workspace.write(&configuration(DELETE, ""))?;
+    scene.workspace.apply()?.ok()?;
+    let gone = world.stored(scene)?;
+    for key in world.s3.keys(&world.name, &format!("velero/backups/{gone}/"))? {
+        world.s3.delete(&world.name, &key)?;
+    }
+    api.delete_and_wait(Velero::API, "Backup", Velero::NAMESPACE, &gone)?;
+    scene.workspace.destroy()?.ok()?;
+    ensure!(world.holds(&kept)?, "another backup went too");
+    Ok(())
+}
+
+fn a_backup_that_may_not_be_deleted_stays_and_the_reason_is_told(scene: &mut Scene) -> Result<()> {
+    let (world, configuration) = with_backup(scene)?;
+    let api = world.shared.api();
+    scene.workspace.write(&configuration(&format!("{DELETE}\n  on = [\"create\", \"destroy\"]"), ""))?;
+    scene.workspace.plan()?.fails(&["A last backup that is deleted"])?;
+    scene.workspace.write(&configuration("deletion_policy = \"prevent\"", ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_with(&["-destroy"])?.fails(&["Destroy prevented"])?;
+    scene.workspace.write(&configuration(DELETE, ""))?;
+    scene.workspace.apply()?.ok()?;
+    let backup = world.stored(scene)?;
+
+    // The target refuses a state that no drill made, and so does the job by itself.
+    let mut drill = scene.copy("drill")?;
+    world.settings(&mut drill);
+    drill.workspace.run(&["state", "rm", "dr_backup_target.main"])?.ok()?;
+    let mode = "mode = \"drill\"\n  drill = { connections = [\"prod\"], namespaces = [\"*\"] }";
+    drill.workspace.write(&configuration(DELETE, mode))?;
+    drill.workspace.apply_with(&["-destroy", "-refresh=false"])?.fails(&["Nothing is deleted in a drill"])?;
+    let destroy = ["-destroy", "-target=dr_backup_job.now"];
+    let access = |mode: &str| {
+        let patch = json!({ "spec": { "accessMode": mode } });
+        api.patch(Velero::API, "BackupStorageLocation", Velero::NAMESPACE, &world.name, &patch)
+    };
+    access("ReadOnly")?;
+    scene
+        .workspace
+        .apply_with(&["-destroy", "-target=dr_backup_job.now", "-refresh=false"])?
+        .fails(&["is read-only"])?;
+    access("ReadWrite")?;
+
+    // Velero's own words.
+    let request = json!({ "spec": { "storageLocation": "nowhere" } });
+    api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &request)?;
+    scene.workspace.apply_with(&destroy)?.fails(&["could not remove", "nowhere", "deletion_policy"])?;
+    ensure!(world.holds(&backup)?, "it went all the same");
+    let back = json!({ "spec": { "storageLocation": world.name }, "status": { "phase": "Completed" } });
+    api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &back)?;
+
+    // One that another run made is not the job's.
+    let label = |run: &str| json!({ "metadata": { "labels": { "dr/run": run } } });
+    api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &label("another"))?;
+    scene.workspace.apply_with(&destroy)?.ok()?.says(&["is another one than this job made"])?;
+    ensure!(world.holds(&backup)? && world.get("Backup", &backup).is_ok(), "another run's backup went");
     Ok(())
 }

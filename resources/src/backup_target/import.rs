@@ -16,6 +16,21 @@ pub struct Imported {
     pub name: String,
 }
 
+/// Why what an engine has is not imported.
+pub fn not_importable(engine: &str, concept: Concept) -> Diagnostics {
+    let (one, all) = match concept {
+        Concept::Schedule => ("schedule", "Schedules"),
+        _ => ("target", "Targets"),
+    };
+    Diagnostics::error(
+        format!("Unable to import the {one}"),
+        format!(
+            "{all} of the engine {engine:?} are not imported: apply the configuration with `adopt = \"always\"`, which \
+             takes the object over."
+        ),
+    )
+}
+
 impl Imported {
     /// What the id or the identity names; the engine has to have `concept`.
     pub fn parse(by: &ImportBy, concept: Concept) -> Result<Self> {

@@ -10,7 +10,7 @@ use dr_framework::{
 };
 use std::sync::Arc;
 
-pub use import::Imported;
+pub use import::{Imported, not_importable};
 
 use crate::engines::concepts::{Blame, Failure, TargetBlock, TargetKind};
 use crate::engines::k8up::target::K8upTarget;

@@ -2,11 +2,12 @@
 
 use dr_framework::{Attr, Context, Diagnostics, Path, Plan, Result};
 
-use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel};
+use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel, not_importable};
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind};
 use crate::engines::declared::{Adopt, Declared};
 use crate::engines::kubernetes::imported;
-use crate::engines::{velero, volsync};
+use crate::engines::table::Concept;
+use crate::engines::{k8up, velero, volsync};
 use crate::reference::Place;
 use crate::registered::{self, Earlier, Memory, Refreshed, Registration};
 
@@ -206,12 +207,17 @@ impl BackupTargets {
                 let found = velero::import::target(&self.shared, &cluster, &scope, &name).await?;
                 (cluster, found.with(Engine::Velero))
             }
+            k8up::ENGINE => {
+                let cluster = cluster()?;
+                let found = k8up::import::target(&self.shared, &cluster, &scope, &name).await?;
+                (cluster, found.with(Engine::K8up))
+            }
             volsync::ENGINE => {
                 let cluster = cluster()?;
                 let found = volsync::import::target(&self.shared, &cluster, &scope, &name).await?;
                 (cluster, found.with(Engine::Volsync))
             }
-            _ => return Err(not_importable(&engine)),
+            _ => return Err(not_importable(&engine, Concept::Target)),
         };
         let server_uid = imported::server_uid(&cluster).await?;
         let place = found.place;
@@ -231,16 +237,6 @@ impl BackupTargets {
         let reference = target.reference(Some(&place), Attr::Known(found.uid), Attr::Known(server_uid));
         Ok(BackupTarget { r#ref: Attr::Known(reference), ..target })
     }
-}
-
-fn not_importable(engine: &str) -> Diagnostics {
-    Diagnostics::error(
-        "Unable to import the target",
-        format!(
-            "Targets of the engine {engine:?} are not imported: apply the configuration with `adopt = \"always\"`, which \
-             takes the object over."
-        ),
-    )
 }
 
 fn not_known() -> Diagnostics {

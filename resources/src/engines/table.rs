@@ -29,6 +29,8 @@ pub struct Engine {
     pub secret_read_back: SecretReadBack,
     /// What a job makes in the engine.
     pub on_demand_object: OnDemandObject,
+    /// Whether one backup can be removed, with what it stored, while the others stay.
+    pub removes_one_backup: bool,
     /// Where recovery points are read.
     pub points_from: PointsFrom,
     /// Where a restore's record is.
@@ -204,6 +206,7 @@ const RESTIC: Engine = Engine {
     // Opening derives a key, so jobs try the password and a refresh does not.
     secret_read_back: SecretReadBack::Test,
     on_demand_object: OnDemandObject::None,
+    removes_one_backup: false,
     points_from: PointsFrom::Repository,
     ledger_place: LedgerPlace::Path,
 };
@@ -230,6 +233,7 @@ const VELERO: Engine = Engine {
     always_owned: &["spec.paused", "spec.accessMode"],
     secret_read_back: SecretReadBack::Compare,
     on_demand_object: OnDemandObject::Own("Backup"),
+    removes_one_backup: true,
     points_from: PointsFrom::Bucket,
     ledger_place: LedgerPlace::Namespace,
 };
@@ -257,6 +261,7 @@ const K8UP: Engine = Engine {
     always_owned: &["spec.backup"],
     secret_read_back: SecretReadBack::Compare,
     on_demand_object: OnDemandObject::Own("Backup"),
+    removes_one_backup: false,
     points_from: PointsFrom::Repository,
     ledger_place: LedgerPlace::Namespace,
 };
@@ -284,6 +289,7 @@ const VOLSYNC: Engine = Engine {
     always_owned: &["spec.paused", "spec.trigger.manual"],
     secret_read_back: SecretReadBack::Compare,
     on_demand_object: OnDemandObject::Own("ReplicationSource"),
+    removes_one_backup: false,
     points_from: PointsFrom::Repository,
     ledger_place: LedgerPlace::Namespace,
 };
@@ -303,6 +309,7 @@ const TOY: Engine = Engine {
     always_owned: &["schedule"],
     secret_read_back: SecretReadBack::None,
     on_demand_object: OnDemandObject::Own("run"),
+    removes_one_backup: false,
     points_from: PointsFrom::Api,
     ledger_place: LedgerPlace::Path,
 };

@@ -147,6 +147,12 @@ pub trait Backup: Points {
     /// Reads what is stored back.
     async fn verify(&self, point: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError>;
 
+    /// Removes a point that the run with this key stored, with all that belongs to it, and waits until it is gone. What is not
+    /// there any more is no error. Returns what the user should know.
+    async fn remove(&self, _run: &str, _point: &str) -> Result<Vec<String>, EngineError> {
+        Err(EngineError::nothing_written("this engine can't remove one backup and keep the others".to_owned()))
+    }
+
     /// Applies the retention of the scope, sparing what runs still need. Returns what the user should know.
     async fn retain(&self, spare: &[PinnedPoint], journal: &Journal) -> Result<Vec<String>, EngineError>;
 }

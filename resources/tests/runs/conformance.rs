@@ -26,6 +26,7 @@ async fn the_toy_engine_does_what_its_row_claims() {
         always_owned,
         secret_read_back,
         on_demand_object,
+        removes_one_backup,
         points_from,
         ledger_place,
     } = *table::engine("toy").unwrap();
@@ -61,6 +62,8 @@ async fn the_toy_engine_does_what_its_row_claims() {
     assert_eq!(secret_read_back, SecretReadBack::None);
     assert_eq!(on_demand_object, OnDemandObject::Own("run"));
     the_object_of_a_run_is_named_after_it().await;
+    assert!(!removes_one_backup);
+    one_backup_can_not_be_removed().await;
     assert_eq!(ledger_place, LedgerPlace::Path);
     the_record_is_beside_the_path().await;
 }
@@ -71,6 +74,13 @@ async fn points_come_from_the_server() {
     assert_eq!(Toy(world.server.clone()).list().await.unwrap().points.len(), 2);
     world.server.set("unreachable", Some(""));
     assert!(Toy(world.server.clone()).list().await.is_err());
+}
+
+async fn one_backup_can_not_be_removed() {
+    let world = World::new();
+    let point = world.server.store("backup", "run", world.server.files());
+    assert!(dr_resources::run::Backup::remove(&Toy(world.server.clone()), "run", &point.id).await.is_err());
+    assert!(world.server.points().iter().any(|stored| stored.id == point.id));
 }
 
 async fn retention_covers_all_points_of_the_server() {

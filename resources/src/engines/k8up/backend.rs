@@ -75,7 +75,7 @@ pub fn endpoint_of(connection: &S3Connection) -> String {
     }
 }
 
-fn render(connection: &S3Connection, bucket: &str, prefix: &str, secret: &str) -> Backend {
+pub(super) fn render(connection: &S3Connection, bucket: &str, prefix: &str, secret: &str) -> Backend {
     let key = |key: &str| json!({ "name": secret, "key": key });
     let endpoint = endpoint_of(connection);
     let bucket = if prefix.is_empty() { bucket.to_owned() } else { format!("{bucket}/{prefix}") };

@@ -5,6 +5,7 @@ mod backend;
 mod backup;
 pub mod backup_block;
 mod claims;
+pub mod import;
 pub mod listing;
 mod orders;
 mod repository;

@@ -17,6 +17,7 @@ use crate::cron::{self, Cron};
 use crate::engines::concepts::{Blame, Failure, ScheduleArguments, ScheduleBlock, TargetServer};
 use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
+use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
 use crate::engines::kubernetes::repository_secret::{namespace_of, secret_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
@@ -27,6 +28,9 @@ use crate::shared::Shared;
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
+
+/// The kinds of runs in a Schedule that this provider knows.
+pub const RUNS: [&str; 4] = ["backup", "prune", "check", "archive"];
 
 /// How long k8up is given to take a Schedule, how long a refusal is not believed yet, and how often it is looked.
 const TAKEN: Duration = Duration::from_secs(120);
@@ -104,7 +108,7 @@ pub fn put_selectors(spec: &mut Spec, sets: &Attr<Vec<TextMap>>) {
 }
 
 /// A line in k8up's spelling: without a zone it would take its container's.
-fn in_zone(cron: &str, zone: Option<&str>) -> String {
+pub fn in_zone(cron: &str, zone: Option<&str>) -> String {
     format!("CRON_TZ={} {cron}", zone.unwrap_or("UTC"))
 }
 
@@ -149,6 +153,33 @@ fn refused(keep: &Keep) -> Option<String> {
 }
 
 impl K8upSchedule {
+    /// Reads it from the spec of a Schedule, but for where archives go.
+    pub fn imported(spec: &Value, archive: Attr<Archive>) -> Self {
+        let runs = |kind: &str| {
+            let line = imported::text(&spec[kind]["schedule"]);
+            line.map(|line| RunsAt { cron: imported::zoned(&line).1.into() })
+        };
+        let limit = |field: &str| RUNS.iter().find_map(|kind| spec[kind][field].as_i64()).into();
+        let backup = &spec["backup"];
+        let selectors = backup["labelSelectors"].as_array().filter(|selectors| !selectors.is_empty());
+        let selectors: Option<Vec<TextMap>> =
+            selectors.map(|selectors| selectors.iter().map(|one| imported::map(&one["matchLabels"])).collect());
+        K8upSchedule {
+            label_selectors: selectors.into(),
+            tags: imported::list(&backup["tags"]),
+            prune: runs("prune"),
+            check: runs("check"),
+            archive,
+            pod_security_context: imported::passed(&spec["podSecurityContext"]),
+            pod_config: imported::text(&spec["podConfigRef"]["name"]),
+            failed_jobs_history_limit: limit("failedJobsHistoryLimit"),
+            successful_jobs_history_limit: limit("successfulJobsHistoryLimit"),
+            resource_requirements_template: imported::passed(&spec["resourceRequirementsTemplate"]),
+            concurrent_runs_allowed: imported::truth(&backup["concurrentRunsAllowed"]),
+            force_conflicts: Attr::Known(false),
+        }
+    }
+
     fn job(&self, cron: &str, zone: Option<&str>, backend: &Backend) -> Value {
         let mut spec = Spec::default();
         spec.set("schedule", in_zone(cron, zone));
@@ -177,7 +208,8 @@ impl K8upSchedule {
         backup
     }
 
-    fn body(&self, schedule: &ScheduleArguments<'_>, backend: &Backend, archive: Option<&OpenArchive>) -> Value {
+    /// The Schedule, but for its name.
+    pub fn body(&self, schedule: &ScheduleArguments<'_>, backend: &Backend, archive: Option<&OpenArchive>) -> Value {
         let zone = schedule.time_zone;
         let cron = |runs: &Attr<RunsAt>| runs.known().and_then(|runs| runs.cron.text().map(str::to_owned));
         // What is not wanted is said too: somebody who adds it is seen.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dr_framework::{Attr, Diagnostics, Path, Value as Configured};
+use dr_framework::{Anything, Attr, Diagnostics, Path, Type, Value as Configured};
 use serde_json::Value;
 
 use super::spec::{TextMap, Texts};
@@ -62,18 +62,41 @@ pub fn map(value: &Value) -> TextMap {
     .into()
 }
 
-/// JSON as a value of whatever type it has.
-pub fn anything(value: &Value) -> Configured {
-    match value {
-        Value::Null => Configured::Null,
-        Value::Bool(truth) => Configured::Bool(*truth),
-        Value::Number(number) => number.to_string().parse().map_or(Configured::Null, Configured::Number),
-        Value::String(text) => Configured::string(text),
-        Value::Array(items) => Configured::Tuple(items.iter().map(anything).collect()),
-        Value::Object(members) => {
-            Configured::Object(members.iter().map(|(name, value)| (name.clone(), anything(value))).collect())
-        }
+/// An object that is not empty and passed on as it is.
+pub fn passed(value: &Value) -> Attr<Anything> {
+    let object = value.as_object().filter(|members| !members.is_empty());
+    object.and_then(|_| anything(value)).map(|typed| Anything(Configured::Dynamic(Box::new(typed)))).into()
+}
+
+/// A cron line of robfig's without its zone, and the zone where it is not UTC.
+pub fn zoned(line: &str) -> (Option<String>, &str) {
+    let line = line.trim();
+    let zoned =
+        line.strip_prefix("CRON_TZ=").or_else(|| line.strip_prefix("TZ=")).and_then(|rest| rest.split_once(' '));
+    match zoned {
+        Some((zone, cron)) => (Some(zone.to_owned()).filter(|zone| zone != "UTC"), cron.trim()),
+        None => (None, line),
     }
+}
+
+/// JSON as a configuration writes it, with its type; nulls are what is not set.
+fn anything(value: &Value) -> Option<(Type, Configured)> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(truth) => (Type::Bool, Configured::Bool(*truth)),
+        Value::Number(number) => (Type::Number, Configured::Number(number.to_string().parse().ok()?)),
+        Value::String(text) => (Type::String, Configured::string(text)),
+        Value::Array(items) => {
+            let (types, items) = items.iter().filter_map(anything).unzip();
+            (Type::Tuple(types), Configured::Tuple(items))
+        }
+        Value::Object(members) => {
+            let members = members.iter().filter_map(|(name, value)| Some((name.clone(), anything(value)?)));
+            let (types, members): (Vec<_>, BTreeMap<_, _>) =
+                members.map(|(name, (ty, value))| ((name.clone(), ty), (name, value))).unzip();
+            (Type::object(types), Configured::Object(members))
+        }
+    })
 }
 
 /// How a configuration says these keys of a store: a secret's name, or `connection`.
@@ -83,7 +106,7 @@ pub fn keys_named(shared: &Shared, connection: &S3Connection, are_held: impl Fn(
 }
 
 /// Whether the connection's own keys are these.
-pub fn opens(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> bool {
+pub fn are_own_keys(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> bool {
     are_keys(shared, connection, "connection", are_held)
 }
 
@@ -106,16 +129,38 @@ fn secret_names(shared: &Shared) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use dr_framework::Shape;
     use serde_json::json;
+    use tfplugin::v6::{decode_value, encode_value};
 
     use super::*;
+    use crate::engines::kubernetes::spec::Spec;
 
     #[test]
-    fn what_is_imported_loses_nothing() {
-        let number = |text: &str| Configured::Number(text.parse().unwrap());
-        assert_eq!(anything(&json!([0.5, 3])), Configured::Tuple(vec![number("0.5"), number("3")]));
+    fn empty_texts_are_texts_and_empty_lists_are_none() {
         assert_eq!(list(&json!(["", "a"])), Attr::Known(vec!["".into(), "a".into()]));
         assert_eq!(map(&json!({ "backup": "" })), Attr::Known([("backup".to_owned(), "".into())].into()));
         assert_eq!((list(&json!([])), map(&json!({}))), (Attr::Null, Attr::Null));
+    }
+
+    #[test]
+    fn what_is_passed_on_has_its_type_and_is_written_as_it_was() {
+        let hooks = json!({ "a": [{ "b": 1.5, "c": [true, "x"] }], "d": { "e": -7 }, "f": [] });
+        let found = passed(&hooks);
+        let mut spec = Spec::default();
+        assert_eq!(spec.anything("hooks", &found).done(), json!({ "hooks": hooks }));
+        let value = found.to_value();
+        let state = encode_value(&value, &Type::Dynamic).expect("a state can hold it");
+        assert_eq!(decode_value(Some(&state), &Type::Dynamic).expect("it is read"), value);
+        assert_eq!((passed(&json!({})), passed(&Value::Null)), (Attr::Null, Attr::Null));
+    }
+
+    #[test]
+    fn a_line_has_a_zone_where_it_is_not_utc() {
+        assert_eq!(zoned("CRON_TZ=Europe/Berlin 0 2 * * *"), (Some("Europe/Berlin".to_owned()), "0 2 * * *"));
+        assert_eq!(zoned("TZ=Asia/Tokyo  @daily"), (Some("Asia/Tokyo".to_owned()), "@daily"));
+        for line in ["CRON_TZ=UTC 0 2 * * *", " 0 2 * * *"] {
+            assert_eq!(zoned(line), (None, "0 2 * * *"));
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod drill;
 pub mod imported;
+pub mod imported_repository;
 pub mod objects;
 pub mod quiesce;
 pub mod render;

@@ -28,6 +28,11 @@ pub fn beside(place: &str, location: &Location) -> String {
     }
 }
 
+/// Whether a place is one of these.
+pub fn is_beside(place: &str) -> bool {
+    place.trim_end_matches('/').ends_with(BESIDE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +47,6 @@ mod tests {
         };
         assert_eq!(beside("s3:http://s/b/docs/", &at("docs")), "s3:http://s/b/docs.dr/safety");
         assert_eq!(beside("s3:http://s/b", &at("")), "s3:http://s/b/.dr/safety");
+        assert!(is_beside("b/docs.dr/safety") && is_beside("b/.dr/safety") && !is_beside("b/docs"));
     }
 }

@@ -289,6 +289,10 @@ impl Backup for NamespaceBackup {
         }
     }
 
+    async fn remove(&self, run: &str, point: &str) -> Result<Vec<String>, EngineError> {
+        self.removed(run, point).await
+    }
+
     /// Velero removes each backup when its own time is over.
     async fn retain(&self, _: &[PinnedPoint], _: &Journal) -> Result<Vec<String>, EngineError> {
         Ok(Vec::new())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dr_framework::{Anything, Attr, Diagnostics};
+use dr_framework::{Attr, Diagnostics};
 use serde_json::Value;
 
 use super::schedule::{SCHEDULE, VeleroSchedule};
@@ -11,7 +11,7 @@ use super::template::VeleroTemplate;
 use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
-use crate::engines::kubernetes::imported::{anything, held, keys_named, list, map, read, server_uid, text, truth};
+use crate::engines::kubernetes::imported::{held, keys_named, list, map, passed, read, server_uid, text, truth, zoned};
 use crate::engines::kubernetes::render::go_duration;
 use crate::engines::kubernetes::spec::TextMap;
 use crate::engines::kubernetes::store_keys::Keys;
@@ -45,11 +45,7 @@ fn template(spec: &Value) -> VeleroTemplate {
         ordered_resources: map(&spec["orderedResources"]),
         resource_policy: text(&spec["resourcePolicy"]["name"]),
         parallel_files_upload: spec["uploaderConfig"]["parallelFilesUpload"].as_i64().into(),
-        hooks: spec["hooks"]
-            .as_object()
-            .filter(|hooks| !hooks.is_empty())
-            .map(|_| Anything(anything(&spec["hooks"])))
-            .into(),
+        hooks: passed(&spec["hooks"]),
     }
 }
 
@@ -158,12 +154,7 @@ pub async fn schedule(
     let object = read(cluster, &SCHEDULE, namespace, name).await?;
     let spec = &object.data["spec"];
     let line = spec["schedule"].as_str().unwrap_or_default();
-    let zoned =
-        line.strip_prefix("CRON_TZ=").or_else(|| line.strip_prefix("TZ=")).and_then(|rest| rest.split_once(' '));
-    let (time_zone, cron) = match zoned {
-        Some((zone, cron)) => (Some(zone.to_owned()).filter(|zone| zone != "UTC"), cron.trim()),
-        None => (None, line),
-    };
+    let (time_zone, cron) = zoned(line);
     let template_spec = &spec["template"];
     let location = template_spec["storageLocation"].as_str().unwrap_or("default");
     let target = target(shared, cluster, namespace, location).await?;

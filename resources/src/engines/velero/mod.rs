@@ -10,6 +10,7 @@ pub mod labels;
 pub mod listing;
 mod namespaces;
 pub mod points;
+mod removal;
 pub mod restore;
 pub mod restore_block;
 pub mod schedule;

@@ -31,7 +31,7 @@ const SYNC: Duration = Duration::from_secs(60);
 const RECORDS: Duration = Duration::from_secs(120);
 
 /// How long an object may lie there, with nothing else under way, before nobody is taken to be there to work on it.
-const UNTOUCHED: Duration = Duration::from_secs(300);
+pub const UNTOUCHED: Duration = Duration::from_secs(300);
 
 /// Phases in which Velero works on an object.
 const AT_WORK: [&str; 5] = [
@@ -348,7 +348,7 @@ struct Seen {
 }
 
 /// A list that others asked for may be older than the object.
-const STALE: usize = 1;
+pub const STALE: usize = 1;
 
 fn step(objects: &Objects, name: &str, before: Option<Progress>, seen: &mut Seen) -> Option<Step> {
     let Some(object) = objects.get(name) else {
@@ -381,7 +381,8 @@ fn counts(progress: Progress) -> Counts {
     }
 }
 
-fn is_of(object: &DynamicObject, key: &str) -> bool {
+/// Whether the run with this key made an object.
+pub fn is_of(object: &DynamicObject, key: &str) -> bool {
     object.metadata.labels.as_ref().and_then(|labels| labels.get(labels::RUN)).is_some_and(|run| run == key)
 }
 

@@ -4,23 +4,17 @@ use dr_framework::{Attr, Diagnostics};
 use serde_json::Value;
 
 use super::schedule::VolsyncSchedule;
-use super::site::own_secret;
 use super::target::{ExistingSecret, ID_KEY, LOCATION_KEY, PASSWORD_KEY, SECRET_KEY, VolsyncTarget, server};
 use super::{ENGINE, SOURCE};
-use crate::connections::kubernetes::{Cluster, Kind};
+use crate::connections::kubernetes::Cluster;
 use crate::connections::s3::S3Connection;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
-use crate::engines::kubernetes::imported::{held, keys_named, opens, read, secret_named, server_uid, text};
-use crate::engines::kubernetes::objects::is_ours;
+use crate::engines::kubernetes::imported::{read, text};
+use crate::engines::kubernetes::imported_repository::{RepositorySecret, refuse};
 use crate::engines::kubernetes::repository_secret::plain;
-use crate::engines::kubernetes::store_keys::Keys;
-use crate::reference::{Place, Reference};
+use crate::reference::Place;
 use crate::retention_policy::KeepModel;
 use crate::shared::Shared;
-
-fn refuse(detail: String) -> Diagnostics {
-    Diagnostics::error("Unable to import", detail)
-}
 
 /// The target of a repository Secret; nothing is changed. Its scope is a namespace, where the Secret is `dr-<name>`, or
 /// `namespace/secret`, where it is somebody else's.
@@ -30,59 +24,39 @@ pub async fn target(
     scope: &str,
     name: &str,
 ) -> Result<ImportedTarget<VolsyncTarget>, Diagnostics> {
-    let (namespace, foreign) = match scope.split_once('/') {
-        Some((namespace, secret)) => (namespace, Some(secret.to_owned())),
-        None => (scope, None),
-    };
-    let secret = foreign.clone().unwrap_or_else(|| own_secret(name));
-    let object = read(cluster, &Kind::SECRET, namespace, &secret).await?;
-    let called = Kind::SECRET.called(namespace, &secret);
-    if foreign.is_none() && !is_ours(&object) {
-        return Err(refuse(format!(
-            "{called} was made by something else, which goes on writing it: import it as `existing_secret`, with the id \
-             `{ENGINE}:{}/{namespace}/{secret}/{name}`.",
-            cluster.name()
-        )));
-    }
-    let location = held(&object, LOCATION_KEY).and_then(|location| String::from_utf8(location).ok());
+    target_of(shared, cluster, &RepositorySecret::named(cluster, ENGINE, scope, name).await?)
+}
+
+fn target_of(
+    shared: &Shared,
+    cluster: &Cluster,
+    secret: &RepositorySecret,
+) -> Result<ImportedTarget<VolsyncTarget>, Diagnostics> {
+    let called = secret.called();
+    let location = secret.held(LOCATION_KEY).and_then(|location| String::from_utf8(location).ok());
     let location = location
         .ok_or_else(|| refuse(format!("{called} holds no {LOCATION_KEY}, so it is no repository of VolSync's.")))?;
-    let are_held = |keys: &Keys| {
-        let is = |key: &str, value: &str| held(&object, key).as_deref() == Some(value.as_bytes());
-        is(ID_KEY, &keys.id) && is(SECRET_KEY, keys.secret.expose())
-    };
     // Of several connections to one server the one whose key it is.
     let mut places = places_of(&shared.s3_connections(), &location);
-    places.sort_by_key(|(_, connection)| !opens(shared, connection, are_held));
+    places.sort_by_key(|(_, connection)| !secret.is_of(shared, connection, ID_KEY, SECRET_KEY));
     let (place, connection) = places.into_iter().next().ok_or_else(|| {
         refuse(format!(
             "The {LOCATION_KEY} of {called} leads to no S3 connection in the provider block: neither to the \
              `engine_endpoint` of one, nor to the `endpoint` of one without."
         ))
     })?;
-    let credentials = match foreign {
-        Some(_) => None,
-        None => keys_named(shared, &connection, are_held),
-    };
-    let password = held(&object, PASSWORD_KEY).and_then(|password| secret_named(shared, &password));
-    if foreign.is_none() && password.is_none() {
-        return Err(refuse(format!(
-            "The {PASSWORD_KEY} of {called} is none of the provider's `secrets`, and the next apply would write another one \
-             over it: put it there first."
-        )));
-    }
     Ok(ImportedTarget {
         place,
-        credentials: credentials.into(),
+        credentials: secret.credentials(shared, &connection, ID_KEY, SECRET_KEY).into(),
         read_only: false,
-        uid: object.metadata.uid.unwrap_or_default(),
+        uid: secret.uid(),
         block: VolsyncTarget {
             cluster: cluster.name().into(),
-            namespace: namespace.into(),
-            password: password.into(),
+            namespace: secret.namespace().into(),
+            password: secret.password(shared, PASSWORD_KEY)?.into(),
             password_wo: Attr::Null,
             password_wo_version: Attr::Null,
-            existing_secret: foreign.map(|name| ExistingSecret { name: Attr::Known(name) }).into(),
+            existing_secret: secret.foreign().map(|name| ExistingSecret { name: name.into() }).into(),
             force_conflicts: Attr::Known(false),
         },
     })
@@ -98,14 +72,6 @@ fn places_of(known: &[(String, S3Connection)], location: &str) -> Vec<(Place, S3
         (!bucket.is_empty()).then(|| (place, connection.clone()))
     };
     known.iter().filter_map(place).collect()
-}
-
-/// The scope and the name of the target that a Secret is: as it would be imported.
-fn target_of(namespace: &str, secret: &str, is_ours: bool) -> (String, String) {
-    match secret.strip_prefix("dr-").filter(|_| is_ours) {
-        Some(name) => (namespace.to_owned(), name.to_owned()),
-        None => (format!("{namespace}/{secret}"), secret.to_owned()),
-    }
 }
 
 /// What VolSync keeps, as a policy says it.
@@ -141,22 +107,10 @@ pub async fn schedule(
     let secret = secret.ok_or_else(|| lacks("does not use the restic mover, the only one that is known here"))?;
     let cron = spec["trigger"]["schedule"].as_str();
     let cron = cron.ok_or_else(|| lacks("has no cron line: it is run by hand"))?;
-    let is_ours = is_ours(&read(cluster, &Kind::SECRET, namespace, secret).await?);
-    let (scope, target_name) = target_of(namespace, secret, is_ours);
-    let target = target(shared, cluster, &scope, &target_name).await?;
+    let secret = RepositorySecret::used(cluster, namespace, secret).await?;
+    let target = target_of(shared, cluster, &secret)?;
     Ok(ImportedSchedule {
-        target: Reference {
-            kind: "backup_target".into(),
-            engine: ENGINE.into(),
-            connection: cluster.name().into(),
-            server_uid: Attr::Known(server_uid(cluster).await?),
-            scope: Attr::Known(scope),
-            name: Attr::Known(target_name),
-            uid: Attr::Known(target.uid.clone()),
-            store: Attr::Known(target.place.referenced()),
-            secret: target.block.password,
-            access: "read_write".into(),
-        },
+        target: secret.reference(cluster, ENGINE, &target.place, target.block.password).await?,
         cron: cron.to_owned(),
         time_zone: None,
         keep: keep(&spec["restic"]["retain"]),
@@ -224,13 +178,5 @@ mod tests {
             },
         });
         assert_eq!(super::super::source::VolsyncSource::imported(&spec).restic("dr-docs", false), spec["restic"]);
-    }
-
-    #[test]
-    fn a_secret_is_the_target_that_would_have_written_it() {
-        assert_eq!(target_of("apps", "dr-docs", true), ("apps".to_owned(), "docs".to_owned()));
-        for secret in ["theirs", "dr-theirs"] {
-            assert_eq!(target_of("apps", secret, false), (format!("apps/{secret}"), secret.to_owned()));
-        }
     }
 }

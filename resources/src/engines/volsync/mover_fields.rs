@@ -35,17 +35,13 @@ pub struct MoverFields {
 impl MoverFields {
     /// Reads them from `spec.restic`.
     pub fn imported(restic: &Value) -> Self {
-        let passed = |value: &Value| {
-            let some = value.as_object().is_some_and(|members| !members.is_empty());
-            some.then(|| Anything(imported::anything(value))).into()
-        };
         MoverFields {
             cache_capacity: imported::text(&restic["cacheCapacity"]),
             cache_storage_class_name: imported::text(&restic["cacheStorageClassName"]),
             cache_access_modes: imported::list(&restic["cacheAccessModes"]),
-            mover_security_context: passed(&restic["moverSecurityContext"]),
+            mover_security_context: imported::passed(&restic["moverSecurityContext"]),
             mover_service_account: imported::text(&restic["moverServiceAccount"]),
-            mover_resources: passed(&restic["moverResources"]),
+            mover_resources: imported::passed(&restic["moverResources"]),
             mover_pod_labels: imported::map(&restic["moverPodLabels"]),
         }
     }
