@@ -11,8 +11,10 @@ use crate::secret::Secret;
 use crate::validators;
 
 mod kubernetes;
+mod via;
 
 pub use kubernetes::{ExecSettings, KubernetesSettings};
+pub use via::{Route, ViaSettings};
 
 /// Disaster recovery as code: where backups go, how long they are kept, and how they come back, in the same apply as
 /// everything else.
@@ -44,7 +46,7 @@ pub struct Settings {
 }
 
 /// An S3 server, and how to reach it.
-#[derive(Model, Clone)]
+#[derive(Model, Clone, Default)]
 pub struct S3Settings {
     /// The URL of the S3 API, without bucket: `https://s3.example.org`. Left out: Amazon S3 in `region`.
     #[dr(optional)]
@@ -76,6 +78,11 @@ pub struct S3Settings {
     /// Whether any certificate is accepted.
     #[dr(optional)]
     pub insecure: Attr<bool>,
+    /// The way to a server that only a cluster reaches: a tunnel through the cluster's API server, as `kubectl port-forward`
+    /// makes one. `endpoint` stays the address that requests are made out to and that certificates are checked against, and
+    /// the one that engines in the cluster are given.
+    #[dr(optional)]
+    pub via: Attr<ViaSettings>,
     /// Earlier names of this connection, which stay valid.
     #[dr(optional)]
     pub aliases: Attr<Vec<Attr<String>>>,
@@ -135,6 +142,7 @@ impl Settings {
                 found.extend(reference_name(name, &path));
                 if let Attr::Known(connection) = connection {
                     found.extend(connection.check(&path));
+                    found.extend(self.check_cluster_on_the_way(connection, &path));
                 }
             }
         }
@@ -162,13 +170,13 @@ impl Settings {
         }
     }
 
-    /// The S3 connection of that name.
-    pub fn s3(&self, name: &str, environment: Environment) -> Result<Named<S3Connection>, String> {
+    /// The S3 connection of that name, and how a cluster leads to its server if one does.
+    pub fn s3(&self, name: &str, environment: Environment) -> Result<Named<(S3Connection, Option<Route>)>, String> {
         let connections = match &self.s3 {
             Attr::Unknown => return Ok(Named::Unknown),
             Attr::Null => {
                 return Ok(match from_environment(environment) {
-                    Some(connection) if name == "default" => Named::Known(connection),
+                    Some(connection) if name == "default" => Named::Known((connection, None)),
                     Some(_) => Named::Absent(vec!["default".to_owned()]),
                     None => Named::Absent(Vec::new()),
                 });
@@ -179,12 +187,15 @@ impl Settings {
             let aliases = settings.known().and_then(|settings| settings.aliases.known());
             aliases.is_some_and(|aliases| aliases.iter().any(|alias| alias.text() == Some(name)))
         };
-        let found = connections.get(name).or_else(|| connections.values().find(|settings| alias(settings)));
-        match found {
+        let aliased = || connections.iter().find(|(_, settings)| alias(settings));
+        match connections.get_key_value(name).or_else(aliased) {
             None => Ok(Named::Absent(connections.keys().cloned().collect())),
-            Some(Attr::Known(settings)) => Ok(settings.resolve().map_or(Named::Unknown, Named::Known)),
-            Some(Attr::Unknown) => Ok(Named::Unknown),
-            Some(Attr::Null) => Err(format!("the connection `{name}` is null")),
+            Some((name, Attr::Known(settings))) => Ok(match (settings.resolve(), settings.route(name)?) {
+                (Some(connection), Named::Known(route)) => Named::Known((connection, route)),
+                _ => Named::Unknown,
+            }),
+            Some((_, Attr::Unknown)) => Ok(Named::Unknown),
+            Some((_, Attr::Null)) => Err(format!("the connection `{name}` is null")),
         }
     }
 
@@ -304,6 +315,7 @@ fn from_environment(environment: Environment) -> Option<S3Connection> {
         fingerprint: None,
         insecure: false,
         location: None,
+        via: None,
     })
 }
 
@@ -332,6 +344,7 @@ impl S3Settings {
                 ));
             }
         }
+        found.extend(self.check_via(path));
         found
     }
 
@@ -359,6 +372,7 @@ impl S3Settings {
             fingerprint: owned(&self.fingerprint),
             insecure: self.insecure.known().copied().unwrap_or(false),
             location: None,
+            via: None,
         })
     }
 }
@@ -393,6 +407,7 @@ mod tests {
             ca_pem: Attr::Null,
             fingerprint: Attr::Null,
             insecure: Attr::Null,
+            via: Attr::Null,
             aliases: Attr::Known(vec!["old".into()]),
         }
     }
@@ -404,7 +419,7 @@ mod tests {
         block.s3 = Attr::Known(BTreeMap::from([("lab".to_owned(), Attr::Known(settings("http://a".into())))]));
         assert!(matches!(block.s3("default", some_environment), Ok(Named::Absent(known)) if known == ["lab"]));
         match block.s3("lab", some_environment) {
-            Ok(Named::Known(connection)) => assert!(connection.access_key_id.is_none(), "nothing is merged in"),
+            Ok(Named::Known((connection, _))) => assert!(connection.access_key_id.is_none(), "nothing is merged in"),
             _ => panic!("lab is known"),
         }
         block.s3 = Attr::Unknown;

@@ -9,7 +9,7 @@ use dr_framework::{Diagnostics, Path, Redactor};
 
 use crate::cache::ReadCache;
 use crate::connections::kubernetes::{Cluster, Unreachable};
-use crate::connections::s3::{S3Clients, S3Connection};
+use crate::connections::s3::{S3Clients, S3Connection, Via};
 use crate::engines::kubernetes::watch::Watches;
 use crate::engines::restic::worker::Worker;
 use crate::engines::velero::bucket::EndedBackups;
@@ -136,11 +136,8 @@ impl Shared {
     /// The S3 connections of the provider block that are known, by name.
     pub fn s3_connections(&self) -> Vec<(String, S3Connection)> {
         let Some(settings) = self.settings() else { return Vec::new() };
-        let known = |name: String| match settings.s3(&name, self.environment) {
-            Ok(Named::Known(connection)) => {
-                self.learn(&connection);
-                Some((name, connection))
-            }
+        let known = |name: String| match self.s3(&settings, &name, &Path::default()) {
+            Ok(Named::Known(connection)) => Some((name, connection)),
             _ => None,
         };
         settings.s3_names().into_iter().filter_map(known).collect()
@@ -188,14 +185,13 @@ impl Shared {
             Place::S3 { connection, bucket, prefix } => (connection, bucket.clone(), prefix.clone()),
         };
         let Some(settings) = self.settings() else { return Ok(None) };
-        match settings.s3(name, self.environment) {
-            Ok(Named::Known(connection)) => {
+        match self.s3(&settings, name, path)? {
+            Named::Known(connection) => {
                 let connection = S3Connection { name: Some(name.clone()), ..connection };
-                self.learn(&connection);
                 Ok(Some(Reached::S3 { connection, bucket, prefix }))
             }
-            Ok(Named::Unknown) => Ok(None),
-            Ok(Named::Absent(known)) => Err(Diagnostics::error_at(
+            Named::Unknown => Ok(None),
+            Named::Absent(known) => Err(Diagnostics::error_at(
                 path.clone(),
                 "Unknown connection",
                 format!(
@@ -204,8 +200,28 @@ impl Shared {
                     list(&known)
                 ),
             )),
-            Err(why) => Err(Diagnostics::error_at(path.clone(), "Unusable connection", format!("{why}."))),
         }
+    }
+
+    /// The S3 connection of that name, with the cluster on the way to it: unknown while that one is.
+    fn s3(&self, settings: &Settings, name: &str, path: &Path) -> Result<Named<S3Connection>, Diagnostics> {
+        let found = settings.s3(name, self.environment);
+        let found =
+            found.map_err(|why| Diagnostics::error_at(path.clone(), "Unusable connection", format!("{why}.")))?;
+        let (connection, route) = match found {
+            Named::Known(known) => known,
+            Named::Unknown => return Ok(Named::Unknown),
+            Named::Absent(known) => return Ok(Named::Absent(known)),
+        };
+        self.learn(&connection);
+        let Some(route) = route else { return Ok(Named::Known(connection)) };
+        Ok(match self.cluster(&route.kubernetes, &route.path)? {
+            Some(cluster) => {
+                let via = Some(Via { cluster, service: route.service });
+                Named::Known(S3Connection { via, ..connection })
+            }
+            None => Named::Unknown,
+        })
     }
 
     /// The cluster of that name, always the same one: `None` while its connection is not known. `path` is the attribute
@@ -292,8 +308,9 @@ impl Shared {
             Place::Local { path } => ("local".to_owned(), real(path).trim_start_matches('/').to_owned()),
             Place::S3 { connection, bucket, prefix } => {
                 let settings = self.settings();
-                let known = settings.and_then(|settings| match settings.s3(connection, self.environment) {
-                    Ok(Named::Known(connection)) => connection.endpoint.or(Some(connection.region)),
+                let known = settings.and_then(|settings| match self.s3(&settings, connection, &Path::default()) {
+                    Ok(Named::Known(S3Connection { endpoint: None, region, .. })) => Some(region),
+                    Ok(Named::Known(connection)) => Some(connection.server_name()),
                     _ => None,
                 });
                 (format!("{} {bucket}", known.as_deref().unwrap_or(connection)), prefix.clone())

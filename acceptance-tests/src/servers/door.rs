@@ -44,6 +44,11 @@ impl Door {
         format!("https://{}", self.address)
     }
 
+    /// Where it is on loopback.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Whoever comes from now on hears nothing, and those who are inside are thrown out.
     pub fn shut(&self) {
         self.shared.shut.store(true, Ordering::SeqCst);

@@ -31,5 +31,6 @@ mod takeover;
 mod unknown;
 mod velero;
 mod velero_engine;
+mod via;
 mod volsync;
 mod volsync_hand_over;

@@ -9,6 +9,7 @@ pub(crate) use clients::Server;
 pub(crate) use http::NotS3;
 pub(crate) use line::{NO_ANSWER, Silence};
 
+use super::kubernetes::{Cluster, ServicePort};
 use super::tls::Trust;
 use crate::clock;
 use crate::secret::Secret;
@@ -51,6 +52,17 @@ pub struct S3Connection {
     pub insecure: bool,
     /// The name of the place where it stands.
     pub location: Option<String>,
+    /// The way there, where only a cluster reaches it.
+    pub via: Option<Via>,
+}
+
+/// A tunnel through a cluster.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Via {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// What leads to the server there.
+    pub service: ServicePort,
 }
 
 impl S3Connection {
@@ -60,9 +72,13 @@ impl S3Connection {
         S3Clients::default().bucket(self, bucket, prefix)
     }
 
-    /// The server, for messages.
-    fn server_name(&self) -> String {
-        without_userinfo(self.endpoint.as_deref().unwrap_or("Amazon S3"))
+    /// The server, for messages, and to tell it from others: two clusters may each have one at the same address.
+    pub fn server_name(&self) -> String {
+        let endpoint = without_userinfo(self.endpoint.as_deref().unwrap_or("Amazon S3"));
+        match &self.via {
+            Some(via) => format!("{endpoint} via cluster `{}`", via.cluster.name()),
+            None => endpoint,
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the place that everything else asks")]
@@ -74,7 +90,7 @@ impl S3Connection {
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
             .force_path_style(self.path_style)
-            .http_client(http::client(trust.client_config()?, line))
+            .http_client(http::client(trust.client_config()?, line, self.via.as_ref()))
             // Older servers know no other checksums than the signature's.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)

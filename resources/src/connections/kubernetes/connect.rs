@@ -138,6 +138,20 @@ impl KubernetesConnection {
         }
     }
 
+    /// What it holds that no message may.
+    pub fn secrets(&self) -> Vec<Secret> {
+        match &self.way {
+            Way::Files { .. } | Way::InCluster => Vec::new(),
+            Way::Text { text, .. } => vec![text.clone()],
+            Way::Host { who, .. } => match who {
+                Who::Token(token) => vec![token.clone()],
+                Who::TokenFile(_) => Vec::new(),
+                Who::Certificate { key_pem, .. } => vec![key_pem.clone()],
+                Who::Exec(exec) => exec.env.values().cloned().collect(),
+            },
+        }
+    }
+
     /// Whether reading again can bring other credentials.
     pub(super) fn renews(&self) -> bool {
         !matches!(self.way, Way::Host { who: Who::Token(_) | Who::Certificate { .. }, .. })

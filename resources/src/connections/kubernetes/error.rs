@@ -134,6 +134,16 @@ pub enum ClusterError {
         /// The server's words.
         message: String,
     },
+    /// A Service that leads to no pod.
+    #[error("Service {service} on cluster `{cluster}` leads nowhere: {reason}")]
+    Nowhere {
+        /// The connection.
+        cluster: String,
+        /// `namespace/name:port`.
+        service: String,
+        /// What it lacks.
+        reason: String,
+    },
     /// Another cluster stands behind the connection.
     #[error("cluster `{cluster}` is another one than expect_server_uid says: its uid is {found}, not {expected}")]
     AnotherServer {
@@ -169,6 +179,8 @@ pub struct Forbidden {
     pub namespace: String,
     /// The server's words.
     pub message: String,
+    /// The rules of everything that belongs to what was to be done, where that is more than this one.
+    pub rules: Option<&'static str>,
 }
 
 impl Forbidden {
@@ -185,10 +197,13 @@ impl std::fmt::Display for Forbidden {
             "" => (String::new(), "A ClusterRole".to_owned()),
             namespace => (format!(" in namespace `{namespace}`"), format!("A Role in namespace `{namespace}`")),
         };
+        let (which, rules) = match self.rules {
+            Some(rules) => ("these rules", rules.to_owned()),
+            None => ("this rule", self.rule()),
+        };
         write!(
             formatter,
-            "cluster `{cluster}` forbids to {verb} {resource}{place}: {message}. {role} has to hold this rule:\n\n{}\n",
-            self.rule()
+            "cluster `{cluster}` forbids to {verb} {resource}{place}: {message}. {role} has to hold {which}:\n\n{rules}\n",
         )
     }
 }
@@ -238,6 +253,11 @@ pub(super) fn refused(asked: &Asked<'_>, status: u16, body: &[u8]) -> ClusterErr
         (401, _) => ClusterError::Unauthorized { cluster, message },
         (403, _) if message.contains("cannot ") && message.contains(" resource ") => {
             ClusterError::Forbidden(Box::new(forbidden(asked, &message)))
+        }
+        // The right to create a tunnel is asked for apart, by servers from 1.35 on, and its lack is not put into words.
+        (403, _) if message.ends_with("is forbidden:") => {
+            let right = forbidden(asked, message.trim_end_matches(':'));
+            ClusterError::Forbidden(Box::new(Forbidden { namespace: asked.namespace.to_owned(), ..right }))
         }
         (403, _) => ClusterError::Denied { cluster, object, message },
         (404, _) if details.kind == "namespaces" && asked.kind.plural != "namespaces" => {
@@ -352,6 +372,7 @@ fn forbidden(asked: &Asked<'_>, message: &str) -> Forbidden {
         group: quoted("API group \"").unwrap_or_else(|| asked.kind.group.to_string()),
         namespace: quoted("in the namespace \"").unwrap_or_default(),
         message: message.to_owned(),
+        rules: None,
     }
 }
 

@@ -29,6 +29,8 @@ impl Kind {
     pub const PVC: Kind = Kind::namespaced("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims");
     /// Services.
     pub const SERVICE: Kind = Kind::namespaced("", "v1", "Service", "services");
+    /// EndpointSlices.
+    pub const ENDPOINT_SLICE: Kind = Kind::namespaced("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
     /// Events.
     pub const EVENT: Kind = Kind::namespaced("", "v1", "Event", "events");
     /// ServiceAccounts.

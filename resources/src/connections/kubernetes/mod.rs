@@ -7,6 +7,7 @@ mod owners;
 mod send;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use connect::{Exec, KubernetesConnection, Unreachable, Way, Who};
 pub use error::{ClusterError, Forbidden};
 pub use kind::Kind;
 pub use owners::field_owners;
+pub use tunnel::{ServicePort, Tunnel};
 
 use crate::cache::ReadCache;
 use crate::clock;
@@ -68,6 +70,15 @@ struct Inner {
     uid: Mutex<Option<(String, Instant)>>,
 }
 
+/// One and the same.
+impl PartialEq for Cluster {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Cluster {}
+
 impl Cluster {
     /// The cluster of that name; nothing is read or asked yet. `slots` are those of the process.
     pub fn new(name: &str, connection: KubernetesConnection, redactor: Redactor, slots: WaitingSlots) -> Self {
@@ -91,6 +102,14 @@ impl Cluster {
     /// The connection's name.
     pub fn name(&self) -> &str {
         &self.0.line.name
+    }
+
+    /// What the provider block says about it; nothing of one that a test brought.
+    pub fn connection(&self) -> Option<&KubernetesConnection> {
+        match &self.0.line.source {
+            Source::Settings(connection) => Some(connection),
+            Source::Client(_) => None,
+        }
     }
 
     /// What a resource does while the cluster can't be reached.
@@ -394,7 +413,7 @@ impl Cluster {
         path: String,
     ) -> Call<'a> {
         let asked = Asked { cluster: self.name(), verb, kind, namespace, name, part: "" };
-        Call { asked, method, path, content_type: JSON, body: Vec::new() }
+        Call { asked, method, path, content_type: JSON, body: Vec::new(), upgrade: Vec::new() }
     }
 
     fn object(&self, body: &Bytes) -> Result<DynamicObject, ClusterError> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dr_framework::Redactor;
-use http::{Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use hyper::upgrade::Upgraded;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
@@ -89,12 +90,16 @@ pub(super) struct Call<'a> {
     pub path: String,
     pub content_type: &'static str,
     pub body: Vec<u8>,
+    /// What asks for another protocol; empty for an ordinary request.
+    pub upgrade: Vec<(HeaderName, HeaderValue)>,
 }
 
 struct Answer {
     status: u16,
     retry_after: Option<Duration>,
     body: Bytes,
+    /// The connection, once it speaks the other protocol.
+    upgraded: Option<Upgraded>,
 }
 
 /// Why there is no answer.
@@ -147,6 +152,19 @@ impl Line {
 
     /// The body of the answer.
     pub async fn send(&self, call: &Call<'_>) -> Result<Bytes, ClusterError> {
+        self.answer(call).await.map(|answer| answer.body)
+    }
+
+    /// The connection itself, which speaks the protocol that was asked for.
+    pub async fn upgrade(&self, call: &Call<'_>) -> Result<Upgraded, ClusterError> {
+        self.answer(call).await?.upgraded.ok_or_else(|| ClusterError::Broken {
+            cluster: self.name.clone(),
+            reason: "it did not change to the protocol of a tunnel: something between here and there does not let it through"
+                .to_owned(),
+        })
+    }
+
+    async fn answer(&self, call: &Call<'_>) -> Result<Answer, ClusterError> {
         let mut tries = Tries::default();
         loop {
             self.standing_verdict().await?;
@@ -158,8 +176,8 @@ impl Line {
                     continue;
                 }
             };
-            if (200..300).contains(&answer.status) {
-                return Ok(answer.body);
+            if (200..300).contains(&answer.status) || answer.upgraded.is_some() {
+                return Ok(answer);
             }
             if answer.status == 401 && self.renews() && !tries.renewed {
                 tries.renewed = true;
@@ -355,17 +373,26 @@ impl Line {
         if !call.body.is_empty() {
             request = request.header(header::CONTENT_TYPE, call.content_type);
         }
+        for (name, value) in &call.upgrade {
+            request = request.header(name, value);
+        }
         let request = request
             .header(header::ACCEPT, "application/json")
             .body(kube::client::Body::from(call.body.clone()))
             .map_err(|error| Failure::Broken(error.to_string()))?;
         let exchange = async {
             let response = client.send(request).await.map_err(|error| classify(&error))?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let status = response.status().as_u16();
+                let upgraded = hyper::upgrade::on(response).await;
+                let upgraded = Some(upgraded.map_err(|error| Failure::Broken(deepest(&error)))?);
+                return Ok(Answer { status, retry_after: None, body: Bytes::new(), upgraded });
+            }
             let (parts, body) = response.into_parts();
             let seconds = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
             let body = body.collect().await.map_err(|error| Failure::Broken(deepest(&error)))?.to_bytes();
             let retry_after = seconds.or_else(|| retry_after(&body)).map(Duration::from_secs);
-            Ok(Answer { status: parts.status.as_u16(), retry_after, body })
+            Ok(Answer { status: parts.status.as_u16(), retry_after, body, upgraded: None })
         };
         match tokio::time::timeout(self.timing.answer, exchange).await {
             Ok(answered) => answered,
@@ -375,9 +402,10 @@ impl Line {
 }
 
 impl Call<'_> {
-    /// Whether a second one does no harm when the first one arrived.
+    /// Whether a second one does no harm when the first one arrived. What leads to one pod is for its caller to repeat, who
+    /// then looks for another.
     fn may_be_repeated(&self) -> bool {
-        self.method != Method::POST
+        self.method != Method::POST && self.upgrade.is_empty()
     }
 
     /// Whether the server may answer otherwise later.

@@ -103,6 +103,65 @@ async fn an_object_that_is_not_there_is_none_and_a_kind_that_is_not_served_is_an
     );
 }
 
+/// A Service with one ready pod, as the first two answers to who asks for a tunnel.
+fn way_to_a_pod() -> [Response<Vec<u8>>; 2] {
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "garage", "namespace": "storage" },
+        "spec": { "ports": [{ "port": 3900 }] } });
+    let slice = json!({ "metadata": { "name": "garage-1" }, "ports": [{ "name": "", "port": 9000 }],
+        "endpoints": [{ "targetRef": { "kind": "Pod", "name": "garage-0" } }] });
+    [answer(200, &service.to_string()), answer(200, &json!({ "items": [slice] }).to_string())]
+}
+
+async fn no_tunnel(answers: impl IntoIterator<Item = Response<Vec<u8>>>) -> (ClusterError, Seen) {
+    let script = Script::new(answers);
+    let service = "storage/garage:3900".parse().unwrap();
+    let Err(error) = script.cluster().tunnel(&service).await else { panic!("a tunnel to nowhere") };
+    (error, script.seen())
+}
+
+#[tokio::test]
+async fn a_tunnel_is_asked_for_at_a_ready_pod_and_a_missing_right_prints_all_that_it_takes() {
+    let [service, slices] = way_to_a_pod();
+    // Seen from kube-apiserver 1.36.
+    let refused =
+        status(403, "Forbidden", "pods \"garage-0\" is forbidden: ", json!({ "name": "garage-0", "kind": "pods" }));
+    let (error, seen) = no_tunnel([service, slices, refused]).await;
+    insta::assert_snapshot!(error.to_string(), @r#"
+    cluster `prod` forbids to create pods/portforward in namespace `storage`: pods "garage-0" is forbidden. A Role in namespace `storage` has to hold these rules:
+
+    - apiGroups: [""]
+      resources: ["services"]
+      verbs: ["get"]
+    - apiGroups: ["discovery.k8s.io"]
+      resources: ["endpointslices"]
+      verbs: ["list"]
+    - apiGroups: [""]
+      resources: ["pods/portforward"]
+      verbs: ["get", "create"]
+    "#);
+    let paths: Vec<&str> = seen.iter().map(|(_, path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "/api/v1/namespaces/storage/services/garage",
+            "/apis/discovery.k8s.io/v1/namespaces/storage/endpointslices?limit=500&labelSelector=kubernetes.io%2Fservice-name%3Dgarage",
+            "/api/v1/namespaces/storage/pods/garage-0/portforward?ports=9000",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_can_not_be_asked_is_not_waited_for_by_the_tunnel() {
+    let [service, slices] = way_to_a_pod();
+    let dialing = status(500, "InternalError", "error dialing backend: connection refused", json!({}));
+    let (error, seen) = no_tunnel([service, slices, dialing]).await;
+    assert!(matches!(error, ClusterError::Server { status: 500, .. }), "{error}");
+    assert_eq!(seen.len(), 3, "the caller looks for another pod");
+    let [service, slices] = way_to_a_pod();
+    let (error, _) = no_tunnel([service, slices, answer(200, "{}")]).await;
+    assert!(error.to_string().contains("did not change to the protocol of a tunnel"), "{error}");
+}
+
 #[tokio::test]
 async fn a_missing_namespace_is_named() {
     let answered =

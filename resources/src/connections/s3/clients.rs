@@ -63,7 +63,16 @@ impl S3Clients {
         if let Some((_, server)) = servers.iter().find(|(known, _)| *known == settings) {
             return Ok(server.clone());
         }
-        let line = Arc::new(Line::new(self.0.applying.load(Ordering::SeqCst), self.0.timing));
+        let applying = self.0.applying.load(Ordering::SeqCst);
+        let mut timing = self.0.timing;
+        if let Some(via) = &settings.via {
+            timing = timing.behind_a_cluster();
+            // A worker has a cluster of its own, which hears of the apply here.
+            if applying {
+                via.cluster.apply_begins();
+            }
+        }
+        let line = Arc::new(Line::new(applying, timing));
         let client = settings.client(line.clone())?;
         let redactor = Redactor::default();
         for secret in settings.secrets() {
@@ -81,9 +90,28 @@ impl S3Clients {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Via;
     use super::*;
+    use crate::connections::kubernetes::{Cluster, Unreachable};
     use crate::secret::Secret;
     use crate::store::testing::connection;
+
+    #[tokio::test]
+    async fn one_address_in_two_clusters_is_two_servers() {
+        let via = |cluster: &str| {
+            let service = tower::service_fn(async |_: http::Request<kube::client::Body>| {
+                Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::empty()))
+            });
+            let cluster = Cluster::with_client(cluster, kube::Client::new(service, "default"), Unreachable::Fail);
+            Some(Via { cluster, service: "storage/garage:3900".parse().unwrap() })
+        };
+        let (clients, prod) = (S3Clients::default(), S3Connection { via: via("prod"), ..connection(1) });
+        let test = S3Connection { via: via("test"), ..connection(1) };
+        assert!(Arc::ptr_eq(&clients.server(&prod).unwrap(), &clients.server(&prod.clone()).unwrap()));
+        assert!(!Arc::ptr_eq(&clients.server(&prod).unwrap(), &clients.server(&test).unwrap()));
+        assert_eq!(prod.server_name(), "http://127.0.0.1:1 via cluster `prod`");
+        assert_ne!(prod.server_name(), test.server_name());
+    }
 
     #[tokio::test]
     async fn equal_settings_share_a_client_and_another_key_has_its_own() {

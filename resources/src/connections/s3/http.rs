@@ -1,7 +1,9 @@
 //! The HTTP client below the S3 client: one TLS stack, no proxy, and answers that can't be an S3 server's are refused here.
 
+use super::Via;
 use super::line::Line;
 use crate::clock;
+use crate::connections::kubernetes::ClusterError;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -11,10 +13,13 @@ use aws_smithy_types::body::SdkBody;
 use http::header::{CONTENT_TYPE, ETAG, HeaderMap, LOCATION};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
+use std::error::Error;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
+use tower::service_fn;
 
 /// To reach the server and shake hands.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -24,15 +29,29 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[error("{0}")]
 pub struct NotS3(String);
 
-type Inner = legacy::Client<HttpsConnector<legacy::connect::HttpConnector>, SdkBody>;
-
-/// A client for one connection; its sockets are kept for the next request. `line` hears of every answer.
-pub fn client(tls: ClientConfig, line: Arc<Line>) -> SharedHttpClient {
+/// A client for one connection; its sockets are kept for the next request. `line` hears of every answer. A tunnel stands for
+/// the socket alone: signatures, `Host` and the certificate's name are those of the endpoint.
+pub fn client(tls: ClientConfig, line: Arc<Line>, via: Option<&Via>) -> SharedHttpClient {
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+    if let Some(via) = via.cloned() {
+        let tunnel = service_fn(move |_: http::Uri| {
+            let Via { cluster, service } = via.clone();
+            async move { cluster.tunnel(&service).await.map(TokioIo::new) }
+        });
+        return over(https.wrap_connector(tunnel), line);
+    }
     let mut tcp = legacy::connect::HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(clock::scaled(CONNECT)));
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    over(https.wrap_connector(tcp), line)
+}
+
+fn over<C>(https: HttpsConnector<C>, line: Arc<Line>) -> SharedHttpClient
+where
+    HttpsConnector<C>: legacy::connect::Connect + Clone + Send + Sync + 'static,
+    C: Debug + 'static,
+{
     let inner = legacy::Client::builder(TokioExecutor::new())
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_timer(TokioTimer::new())
@@ -42,17 +61,21 @@ pub fn client(tls: ClientConfig, line: Arc<Line>) -> SharedHttpClient {
 }
 
 #[derive(Debug)]
-struct Connector {
-    inner: Inner,
+struct Connector<C> {
+    inner: legacy::Client<HttpsConnector<C>, SdkBody>,
     line: Arc<Line>,
 }
 
-impl HttpConnector for Connector {
+impl<C> HttpConnector for Connector<C>
+where
+    HttpsConnector<C>: legacy::connect::Connect + Clone + Send + Sync + 'static,
+    C: Debug + 'static,
+{
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (client, line) = (self.inner.clone(), self.line.clone());
         HttpConnectorFuture::new(async move {
             let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let response = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            let response = client.request(request).await.map_err(unanswered)?;
             line.heard();
             if let Some(reason) = foreign(response.status(), response.headers()) {
                 return Err(ConnectorError::other(NotS3(reason).into(), None));
@@ -61,6 +84,28 @@ impl HttpConnector for Connector {
             HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
         })
     }
+}
+
+/// A request without an answer is made again, unless it was the cluster on the way that said no or can't be reached: that was
+/// tried for long enough, or stays so.
+fn unanswered(error: legacy::Error) -> ConnectorError {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if let Some(of_cluster) = inner.downcast_ref::<ClusterError>() {
+            let may_change = matches!(
+                of_cluster,
+                ClusterError::Nowhere { .. }
+                    | ClusterError::NotFound { .. }
+                    | ClusterError::Server { .. }
+                    | ClusterError::Broken { .. }
+            );
+            if !may_change {
+                return ConnectorError::other(error.into(), None);
+            }
+        }
+        cause = inner.source();
+    }
+    ConnectorError::io(error.into())
 }
 
 /// Why this can't be the answer of the S3 server that was asked.

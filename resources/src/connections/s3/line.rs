@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const REAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long "no answer" is believed during an apply, which may bring the server up itself. Before it, it stands.
 const BELIEVED: Duration = Duration::from_secs(30);
+/// A cluster on the way is tried for half a minute, and the last try may take ten seconds: what it says comes first.
+const CLUSTER: Duration = Duration::from_secs(40);
 /// What a server that accepts and says nothing is said to give.
 pub const NO_ANSWER: &str = "no answer in time";
 
@@ -37,6 +39,13 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Timing { patience: clock::scaled(PATIENCE).max(REAL_PATIENCE), believed: clock::scaled(BELIEVED) }
+    }
+}
+
+impl Timing {
+    /// Of a server that is reached by a tunnel.
+    pub fn behind_a_cluster(self) -> Self {
+        Timing { patience: self.patience + clock::scaled(CLUSTER), ..self }
     }
 }
 

@@ -115,6 +115,7 @@ mod tests {
             fingerprint: None,
             insecure: false,
             location: None,
+            via: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod job;
 mod messages;
 mod process;
 mod reporter;
+mod wire;
 
 pub use client::Worker;
 pub use messages::{Event, Job, Location, LockOrder, Order, Outcome, Stored};

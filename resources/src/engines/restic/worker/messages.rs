@@ -6,12 +6,14 @@ use super::super::points::Point;
 use super::super::source::{BackupOptions, BackupReport};
 use super::super::verify::{Depth, VerifyReport};
 use super::super::writer::{RestoreOptions, RestoreReport};
+use super::wire::{S3Wire, exposed};
+use crate::connections::kubernetes::KubernetesConnection;
 use crate::connections::s3::{S3Clients, S3Connection};
 use crate::retention::Keep;
 use crate::secret::Secret;
 use crate::store::local::LocalStore;
 use crate::store::{ObjectStore, StoreError};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,38 +62,12 @@ impl Location {
             Location::Local { .. } => Vec::new(),
             Location::S3 { connection, .. } => {
                 let secrets = [&connection.secret_access_key, &connection.session_token];
-                secrets.into_iter().filter_map(Clone::clone).collect()
+                let cluster = connection.via.as_ref().and_then(|via| via.cluster.connection());
+                let of_cluster = cluster.map(KubernetesConnection::secrets).unwrap_or_default();
+                secrets.into_iter().filter_map(Clone::clone).chain(of_cluster).collect()
             }
         }
     }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "S3Connection")]
-struct S3Wire {
-    name: Option<String>,
-    endpoint: Option<String>,
-    engine_endpoint: Option<String>,
-    region: String,
-    path_style: bool,
-    access_key_id: Option<String>,
-    #[serde(serialize_with = "exposed_option")]
-    secret_access_key: Option<Secret>,
-    #[serde(serialize_with = "exposed_option")]
-    session_token: Option<Secret>,
-    ca_pem: Option<String>,
-    fingerprint: Option<String>,
-    insecure: bool,
-    location: Option<String>,
-}
-
-/// The pipe to the worker is a place where secrets are meant to go.
-fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(secret.expose())
-}
-
-fn exposed_option<S: Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
-    secret.as_ref().map(Secret::expose).serialize(serializer)
 }
 
 /// How the repository is locked while the job runs.
