@@ -1,6 +1,7 @@
 //! Import of what exists; jobs are records and say so.
 
 use std::fs;
+use std::time::Duration;
 
 use acceptance_tests::cli::Kind;
 use acceptance_tests::servers::kubernetes::K8up;
@@ -101,7 +102,11 @@ fn k8up_objects_of_ours_are_imported_and_nothing_changes(scene: &mut Scene) -> R
     );
     scene.workspace.write(&world.configuration("", &schedule))?;
     scene.workspace.apply()?.ok()?;
-    let made = world.schedule()?["metadata"]["generation"].clone();
+    // The operator writes the whole object once more when it takes it up.
+    let taken_up = |schedule: &Value| schedule["metadata"]["finalizers"].is_array();
+    let api = world.shared.api();
+    let schedule = api.wait(K8up::API, "Schedule", &world.name, "nightly", Duration::from_secs(60), taken_up)?;
+    let made = schedule["metadata"]["generation"].clone();
     fs::remove_file(scene.workspace.state_file())?;
     let (target, nightly) = ("dr_backup_target.main", "dr_backup_schedule.nightly");
     scene.workspace.import(nightly, &k8up_id(&world, "nothing"))?.fails(&["There is nothing to import"])?;
@@ -127,7 +132,7 @@ fn k8up_objects_of_ours_are_imported_and_nothing_changes(scene: &mut Scene) -> R
 
     // The password is in nobody's hands but the cluster's: an apply would write another one over it.
     let another = json!({ "stringData": { "password": "canary-another-password-1f" } });
-    world.shared.api().patch("v1", "Secret", &world.name, "dr-main", &another)?;
+    api.patch("v1", "Secret", &world.name, "dr-main", &another)?;
     fs::remove_file(scene.workspace.state_file())?;
     for (address, name) in [(target, "main"), (nightly, "nightly")] {
         let run = scene.workspace.import(address, &k8up_id(&world, name))?;
