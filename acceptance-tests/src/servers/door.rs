@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
 
 /// An open door, gone with the value.
 #[derive(Debug)]
@@ -26,6 +28,15 @@ struct Shared {
 impl Door {
     /// Leads to `port` of loopback.
     pub fn to(port: u16) -> Result<Self> {
+        Self::with(port, None)
+    }
+
+    /// The same, and speaks TLS to those who come.
+    pub(super) fn with_tls(port: u16, acceptor: TlsAcceptor) -> Result<Self> {
+        Self::with(port, Some(acceptor))
+    }
+
+    fn with(port: u16, acceptor: Option<TlsAcceptor>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
         let (address, shared) = (listener.local_addr()?, Arc::new(Shared::default()));
@@ -33,7 +44,13 @@ impl Door {
         runtime.spawn(async move {
             while let Ok((visitor, _)) = listener.accept().await {
                 kept.came.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(visitor, port, Arc::clone(&kept)));
+                let (kept, acceptor) = (Arc::clone(&kept), acceptor.clone());
+                tokio::spawn(async move {
+                    let Some(acceptor) = acceptor else { return serve(visitor, port, kept).await };
+                    if let Ok(visitor) = acceptor.accept(visitor).await {
+                        serve(visitor, port, kept).await;
+                    }
+                });
             }
         });
         Ok(Self { address, shared, _runtime: runtime })
@@ -65,7 +82,7 @@ impl Door {
     }
 }
 
-async fn serve(mut visitor: TcpStream, port: u16, shared: Arc<Shared>) {
+async fn serve(mut visitor: impl AsyncRead + AsyncWrite + Unpin, port: u16, shared: Arc<Shared>) {
     let shut = async |is: bool| {
         while shared.shut.load(Ordering::SeqCst) != is {
             tokio::time::sleep(Duration::from_millis(20)).await;

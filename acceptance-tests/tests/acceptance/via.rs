@@ -16,6 +16,7 @@ both_clis!(
     what_is_missing_on_the_way_is_named_and_what_was_missing_is_found_later,
     a_way_that_can_not_be_is_an_error_while_planning,
     a_cluster_that_is_not_known_yet_leaves_its_store_unknown,
+    a_certificate_bears_the_name_that_its_server_has_in_the_cluster,
     a_backup_outlives_the_tunnels_that_it_began_with,
     the_points_of_an_engine_in_the_cluster_are_read_over_a_tunnel,
 );
@@ -242,6 +243,33 @@ fn a_cluster_that_is_not_known_yet_leaves_its_store_unknown(scene: &mut Scene) -
     scene.workspace.plan_is_empty()?;
     scene.lose_data()?;
     scene.workspace.apply()?.ok()?;
+    before.assert_same(&scene.data())
+}
+
+fn a_certificate_bears_the_name_that_its_server_has_in_the_cluster(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let (cluster, port) = (&world.shared.cluster, port_of(&world.minio.s3)?);
+    let before = scene.make_data()?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
+    for is_named_so in [false, true] {
+        let namespace = world.shared.namespace("store")?;
+        let name = if is_named_so { Inside::host(&namespace) } else { "store.elsewhere.svc".to_owned() };
+        let inside = Inside::start_with_tls(cluster, &namespace, port, &name)?;
+        let token = format!("{:?}", cluster.token());
+        let mut documents = world.documents_via(scene, &cluster.url(), &token, &inside.service_port());
+        let plain = format!("\"{}\"", world.inside.endpoint());
+        let trusted = format!("{:?}\n      ca_pem            = {:?}", inside.endpoint(), cluster.ca_pem());
+        documents.provider = documents.provider.replace(&plain, &trusted);
+        scene.write(&documents)?;
+        let run = scene.workspace.start_apply()?.wait_for(Duration::from_secs(120))?;
+        if is_named_so {
+            run.ok()?;
+            scene.lose_data()?;
+            scene.workspace.apply()?.ok()?;
+        } else {
+            run.fails(&["dr_backup_target.documents", "invalid peer certificate"])?;
+        }
+    }
     before.assert_same(&scene.data())
 }
 

@@ -1,7 +1,14 @@
 //! The certificates of one cluster: an authority, and what it signed.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 
 /// An authority of one's own.
 #[derive(Debug)]
@@ -35,10 +42,29 @@ impl Authority {
 
     /// For a server on loopback.
     pub(super) fn sign(&self, name: &str) -> Result<Certificate> {
+        self.sign_for(name, &["127.0.0.1", "localhost"])
+    }
+
+    /// For a server at one of these hosts.
+    pub(super) fn sign_for(&self, name: &str, hosts: &[&str]) -> Result<Certificate> {
         let key = KeyPair::generate()?;
-        let mut parameters = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut parameters = CertificateParams::new(hosts)?;
         parameters.distinguished_name.push(DnType::CommonName, name);
         let certificate = parameters.signed_by(&key, &self.issuer)?.pem();
         Ok(Certificate { certificate, key: key.serialize_pem() })
+    }
+}
+
+impl Certificate {
+    /// A server's end of TLS with it.
+    pub(super) fn acceptor(&self) -> Result<TlsAcceptor> {
+        let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes())?];
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes())?;
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

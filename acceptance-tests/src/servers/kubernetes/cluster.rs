@@ -192,6 +192,11 @@ impl Cluster {
         self.authority.sign(name)
     }
 
+    /// One for a server at this host.
+    pub(super) fn certificate_for(&self, host: &str) -> Result<Certificate> {
+        self.authority.sign_for(host, &[host])
+    }
+
     fn processes(&self) -> MutexGuard<'_, Processes> {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }

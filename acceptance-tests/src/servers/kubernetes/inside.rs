@@ -24,6 +24,7 @@ pub struct Inside {
     node: String,
     port: u16,
     process: Process,
+    tls: Option<Door>,
 }
 
 impl Inside {
@@ -43,12 +44,25 @@ impl Inside {
         let listens = || Ok(process.log().lines().next().and_then(|line| line.parse().ok()));
         let listens = wait_for("a node that forwards ports", Duration::from_secs(30), listens);
         let door = Door::to(listens.with_context(|| process.log())?)?;
-        let inside = Self { door, api: cluster.api.clone(), namespace: namespace.to_owned(), node, port, process };
+        let inside =
+            Self { tls: None, door, api: cluster.api.clone(), namespace: namespace.to_owned(), node, port, process };
         inside.join()?;
         inside.pod("store-0")?;
         inside.service()?;
         inside.endpoints("store-0", true)?;
         Ok(inside)
+    }
+
+    /// The same, where the server speaks TLS and shows a certificate of the cluster's authority that bears this name.
+    pub fn start_with_tls(cluster: &Cluster, namespace: &str, port: u16, name: &str) -> Result<Self> {
+        let tls = Door::with_tls(port, cluster.certificate_for(name)?.acceptor()?)?;
+        let inside = Self::start(cluster, namespace, tls.port())?;
+        Ok(Self { tls: Some(tls), ..inside })
+    }
+
+    /// Its name in the cluster, in this namespace.
+    pub fn host(namespace: &str) -> String {
+        format!("{}.{namespace}.svc", Self::NAME)
     }
 
     /// The `service` of a `via` that leads to it.
@@ -58,7 +72,8 @@ impl Inside {
 
     /// Where programs in the cluster reach it, and nobody else.
     pub fn endpoint(&self) -> String {
-        format!("http://{}.{}.svc:9000", Self::NAME, self.namespace)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}:9000", Self::host(&self.namespace))
     }
 
     /// Whether the Pod passes its probes.

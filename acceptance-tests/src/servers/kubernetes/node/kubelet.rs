@@ -14,13 +14,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
 
 use super::super::certificates::Certificate;
 
@@ -43,17 +39,11 @@ pub(super) struct Kubelet {
 
 impl Kubelet {
     pub(super) fn start(certificate: &Certificate, logs: Logs) -> Result<Self> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let chain = vec![CertificateDer::from_pem_slice(certificate.certificate.as_bytes())?];
-        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes())?;
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+        let acceptor = certificate.acceptor()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))))?;
         let port = listener.local_addr()?.port();
-        runtime.spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), logs));
+        runtime.spawn(accept(listener, acceptor, logs));
         Ok(Self { port, _runtime: runtime })
     }
 }
