@@ -956,7 +956,10 @@ impl Resource for RestoreJobs {
         // The record stays in the ledger, so that the same job applied again finds what it did.
         self.withdraw(Some(&state)).await?;
         match (state.block(), state.source.known()) {
-            (Some(block), Some(source)) if self.shared.is_drill() => block.tidy_after_drill(&self.shared, source).await,
+            (Some(block), Some(source)) if self.shared.is_drill() => {
+                let ran_on = state.result.known().and_then(|result| result.server_uid.text());
+                block.tidy_after_drill(&self.shared, source, state.name.text().unwrap_or_default(), ran_on).await
+            }
             _ => Ok(()),
         }
     }

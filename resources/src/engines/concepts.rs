@@ -351,8 +351,15 @@ pub trait RestoreBlock: Send + Sync {
     async fn withdraw(&self, _shared: &Shared, _source: &Reference, _name: &str, _key: &str) -> Result<()> {
         Ok(())
     }
-    /// Removes what the runs of a drill wrote into the storage that it leaves as it was: the engine's own records of them.
-    async fn tidy_after_drill(&self, _shared: &Shared, _source: &Reference) -> Result<()> {
+    /// Removes what the runs of a drill's job `name` wrote into the storage that it leaves as it was: the engine's own records
+    /// of them, on the server that they ran on.
+    async fn tidy_after_drill(
+        &self,
+        _shared: &Shared,
+        _source: &Reference,
+        _name: &str,
+        _server_uid: Option<&str>,
+    ) -> Result<()> {
         Ok(())
     }
     /// Whether an application can be taken down around it.

@@ -22,6 +22,7 @@ use crate::engines::kubernetes::objects::server_of;
 use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::spec::{self, Spec, TextMap, Texts};
 use crate::jobs::texts;
+use crate::ledger::Record;
 use crate::reference::Reference;
 use crate::run::Pause;
 use crate::shared::Shared;
@@ -313,7 +314,13 @@ impl RestoreBlock for VeleroRestoreBlock {
     }
 
     /// Velero removes its records below `restores/` with the Restores.
-    async fn tidy_after_drill(&self, shared: &Shared, source: &Reference) -> Result<()> {
+    async fn tidy_after_drill(
+        &self,
+        shared: &Shared,
+        source: &Reference,
+        name: &str,
+        server_uid: Option<&str>,
+    ) -> Result<()> {
         let namespace = self.namespace_of(source);
         let (Some(target), Some(cluster), Some(namespace)) =
             (self.destination(shared, source)?, self.cluster(shared, source)?, namespace.text())
@@ -323,8 +330,16 @@ impl RestoreBlock for VeleroRestoreBlock {
         let failed = |error: &dyn std::error::Error| {
             Diagnostics::error("Unable to remove what the drill left in the bucket", format!("{error}."))
         };
+        match cluster.uid().await {
+            Ok(uid) if Some(uid.as_str()) == server_uid => {}
+            // What is on another server is none of this job's.
+            Ok(_) => return Ok(()),
+            Err(ClusterError::Unreachable { .. }) if cluster.unreachable() == Unreachable::Lost => return Ok(()),
+            Err(error) => return Err(failed(&error)),
+        }
         let records = site::ledger_of_runs(&cluster, namespace).list().await.map_err(|error| failed(&error))?;
-        let keys = records.into_iter().filter(|record| record.target == target).map(|record| record.key);
+        let of_job = |record: &Record| record.target == target && record.name == name;
+        let keys = records.into_iter().filter(of_job).map(|record| record.key);
         let keys: Vec<_> = keys.collect();
         let server = Server { cluster, namespace: namespace.to_owned(), watches: shared.watches.clone() };
         server.remove_restores(&keys).await.map_err(|error| failed(&error))

@@ -227,7 +227,7 @@ impl Server {
         Ok(found.filter(fits).map(|_| name))
     }
 
-    /// Removes the Restores of runs, and waits: Velero lets go of one when its records of it are gone from the bucket.
+    /// Removes the Restores of runs that have ended, and waits: Velero lets go of one when its records of it are gone from the bucket.
     pub async fn remove_restores(&self, keys: &[String]) -> Result<(), EngineError> {
         let Server { cluster, namespace, watches } = self;
         let restores = match cluster.list(&RESTORE, Some(namespace), Some(labels::RUN)).await {
@@ -235,7 +235,8 @@ impl Server {
             restores => restores.map_err(engine)?,
         };
         let mut names = Vec::new();
-        for restore in restores.iter().filter(|restore| keys.iter().any(|key| is_of(restore, key))) {
+        let ended = |restore: &&DynamicObject| !is_under_way(&Status::of(&restore.data));
+        for restore in restores.iter().filter(|restore| keys.iter().any(|key| is_of(restore, key))).filter(ended) {
             let name = restore.metadata.name.clone().unwrap_or_default();
             cluster.delete(&RESTORE, namespace, &name, restore.metadata.uid.as_deref()).await.map_err(engine)?;
             names.push(name);
