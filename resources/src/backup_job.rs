@@ -8,6 +8,7 @@ use dr_framework::{
     async_trait,
 };
 
+use crate::deletion::refuse_destroy;
 use crate::engines::concepts::{BackupBlock, OpenBackup};
 use crate::engines::k8up::backup_block::K8upBackupBlock;
 use crate::engines::restic::model::ResticBackup;
@@ -277,22 +278,9 @@ impl BackupJobs {
     }
 
     fn refuse_destroy(&self, prior: &BackupJobModel) -> Result<()> {
-        let name = prior.name.text().unwrap_or_default();
-        let refuse = |summary: &str, detail: String| {
-            Err(Diagnostics::error_at(Path::attribute("deletion_policy"), summary, detail))
-        };
-        match prior.deletion_policy.text() {
-            Some("prevent") => refuse(
-                "Destroy prevented",
-                format!("`deletion_policy` of {name:?} is \"prevent\". Change it and apply before you destroy it."),
-            ),
-            // What a drill applied has stored nothing.
-            Some("delete") if self.shared.is_drill() && prior.stored().is_some() => refuse(
-                "Nothing is deleted in a drill",
-                format!("`deletion_policy` of {name:?} is \"delete\", and the provider's `mode` is \"drill\"."),
-            ),
-            _ => Ok(()),
-        }
+        // What a drill applied has stored nothing.
+        let in_drill = self.shared.is_drill() && prior.stored().is_some();
+        refuse_destroy(&prior.deletion_policy, &prior.name, in_drill)
     }
 
     /// Removes the backup that the last run stored.

@@ -9,6 +9,7 @@ use dr_framework::{
 
 use crate::backup_target::{Imported, identity_schema, not_importable};
 use crate::cron::{Argument, Cron};
+use crate::deletion::refuse_destroy;
 use crate::engines::concepts::{ScheduleArguments, ScheduleBlock};
 use crate::engines::declared::{Adopt, Declared};
 use crate::engines::k8up::{self, schedule::K8upSchedule};
@@ -517,7 +518,7 @@ impl Resource for BackupSchedules {
     }
 
     async fn plan_destroy(&self, _: &Context, prior: &BackupSchedule) -> Result<()> {
-        refuse_destroy(prior)
+        refuse_destroy(&prior.deletion_policy, &prior.name, false)
     }
 
     async fn read(&self, context: &Context, state: BackupSchedule) -> Result<Option<BackupSchedule>> {
@@ -538,7 +539,7 @@ impl Resource for BackupSchedules {
     }
 
     async fn delete(&self, context: &Context, prior: BackupSchedule) -> Result<()> {
-        refuse_destroy(&prior)?;
+        refuse_destroy(&prior.deletion_policy, &prior.name, false)?;
         if self.shared.is_drill() {
             registered::refuse_in_drill(&prior.status)?;
         }
@@ -574,19 +575,5 @@ impl Resource for BackupSchedules {
             status: moved::MOVED.into(),
             ..BackupSchedule::default()
         }))
-    }
-}
-
-fn refuse_destroy(prior: &BackupSchedule) -> Result<()> {
-    match prior.deletion_policy.text() {
-        Some("prevent") => Err(Diagnostics::error_at(
-            Path::attribute("deletion_policy"),
-            "Destroy prevented",
-            format!(
-                "`deletion_policy` of {:?} is \"prevent\". Change it and apply before you destroy it.",
-                prior.name.text().unwrap_or_default()
-            ),
-        )),
-        _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod clock;
 pub mod connections;
 pub mod cron;
+pub mod deletion;
 pub mod engines;
 pub mod functions;
 pub mod jobs;

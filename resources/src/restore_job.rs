@@ -500,15 +500,16 @@ impl RestoreJobs {
         planned: &RestoreJobModel,
         server: TargetServer,
     ) -> Result<run::Due> {
-        if let Some(why) = prior.and_then(RestoreJobModel::withdrawn).filter(|_| !planned.performs()) {
+        let runs = |why: String| {
             let (change, point) = (Change::Run, PlannedPoint::Unknown);
-            return Ok(run::Due { change, reasons: vec![why], point, warnings: Vec::new() });
+            Ok(run::Due { change, reasons: vec![why], point, warnings: Vec::new() })
+        };
+        if let Some(why) = prior.and_then(RestoreJobModel::withdrawn).filter(|_| !planned.performs()) {
+            return runs(why);
         }
         let moves = |prior: &&RestoreJobModel| prior.has_handed_over() && Self::hands_over_elsewhere(prior, planned);
         if prior.filter(moves).is_some() && !planned.performs() {
-            let reasons = vec!["it hands over by another name or in another place now".to_owned()];
-            let (change, point) = (Change::Run, PlannedPoint::Unknown);
-            return Ok(run::Due { change, reasons, point, warnings: Vec::new() });
+            return runs("it hands over by another name or in another place now".to_owned());
         }
         let stands = |prior: &RestoreJobModel| prior.stands() && !planned.performs();
         let before = prior.map(|prior| Prior {
@@ -521,9 +522,7 @@ impl RestoreJobs {
         });
         // Another place is another target: apply looks whether it is one to restore.
         if prior.is_some_and(|prior| prior.target() != planned.target()) && planned.when() != When::Always {
-            let reasons = vec!["it restores to another place now".to_owned()];
-            let (change, point) = (Change::Run, PlannedPoint::Unknown);
-            return Ok(run::Due { change, reasons, point, warnings: Vec::new() });
+            return runs("it restores to another place now".to_owned());
         }
         let configured = planned.target();
         let destination = match (planned.block(), planned.source.known()) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use acceptance_tests::cli::Kind;
 use acceptance_tests::servers::kubernetes::K8up;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::k8up::{PASSWORD, World};
@@ -115,17 +115,7 @@ fn k8up_objects_of_ours_are_imported_and_nothing_changes(scene: &mut Scene) -> R
     scene.workspace.plan_is_empty()?;
 
     // A state that was moved is read like an import.
-    let mut state: Value = serde_json::from_slice(&fs::read(scene.workspace.state_file())?)?;
-    let resources = state["resources"].as_array_mut().context("a state has resources")?;
-    let schedule = resources.iter_mut().find(|resource| resource["type"] == "dr_backup_schedule");
-    let instance = schedule.context("the schedule")?["instances"][0].as_object_mut().context("an instance")?;
-    instance.retain(|key, _| !key.contains("identity"));
-    let attributes = instance["attributes"].as_object_mut().context("attributes")?;
-    attributes.values_mut().for_each(|value| *value = Value::Null);
-    attributes.insert("ref".to_owned(), json!({ "engine": "k8up", "scope": world.name, "name": "nightly" }));
-    attributes.insert("name".to_owned(), json!("nightly"));
-    attributes.insert("status".to_owned(), json!("moved"));
-    fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.move_state(&["dr_backup_schedule"], "k8up", &world.name)?;
     scene.workspace.plan_is_empty()?;
     scene.workspace.apply()?.ok()?;
     ensure!(world.schedule()?["metadata"]["generation"] == made, "something was changed");

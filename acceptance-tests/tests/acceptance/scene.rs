@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use acceptance_tests::cli::{Cli, Kind, Workspace, build_provider, hcl_string};
 use acceptance_tests::tree::{Manifest, Recipe, make};
-use anyhow::{Result, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
 /// Makes of each named scenario a test for OpenTofu and one for Terraform.
 macro_rules! both_clis {
@@ -66,6 +66,27 @@ impl Scene {
             }
         }
         Ok(copy)
+    }
+
+    /// Makes the state of these resource types what `MoveResourceState` answers of objects of an engine in that scope, as the
+    /// CLI does.
+    pub fn move_state(&self, types: &[&str], engine: &str, scope: &str) -> Result<()> {
+        let file = self.workspace.state_file();
+        let mut state: Value = serde_json::from_slice(&fs::read(&file)?)?;
+        for resource in state["resources"].as_array_mut().context("a state has resources")? {
+            if !types.iter().any(|one| resource["type"] == *one) {
+                continue;
+            }
+            let instance = resource["instances"][0].as_object_mut().context("an instance")?;
+            instance.retain(|key, _| !key.contains("identity"));
+            let attributes = instance["attributes"].as_object_mut().context("attributes")?;
+            let name = attributes["name"].clone();
+            attributes.values_mut().for_each(|value| *value = Value::Null);
+            attributes.insert("ref".to_owned(), json!({ "engine": engine, "scope": scope, "name": name }));
+            attributes.insert("name".to_owned(), name);
+            attributes.insert("status".to_owned(), json!("moved"));
+        }
+        Ok(fs::write(file, state.to_string())?)
     }
 
     /// The folder that is protected.

@@ -543,28 +543,15 @@ fn a_moved_state_is_read_like_an_import(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     world.write(scene, "", "")?;
     scene.workspace.apply()?.ok()?;
-    let mut state: Value = serde_json::from_slice(&std::fs::read(scene.workspace.state_file())?)?;
-    for resource in state["resources"].as_array_mut().context("a state has resources")? {
-        if resource["type"] == "dr_retention_policy" {
-            continue;
-        }
-        let instance = resource["instances"][0].as_object_mut().context("an instance")?;
-        instance.retain(|key, _| !key.contains("identity"));
-        let attributes = instance["attributes"].as_object_mut().context("attributes")?;
-        let name = attributes["name"].clone();
-        attributes.values_mut().for_each(|value| *value = Value::Null);
-        attributes.insert("ref".to_owned(), json!({ "engine": "velero", "scope": Velero::NAMESPACE, "name": name }));
-        attributes.insert("name".to_owned(), name);
-        attributes.insert("status".to_owned(), json!("moved"));
-    }
-    std::fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.move_state(&["dr_backup_target", "dr_backup_schedule"], "velero", Velero::NAMESPACE)?;
+    let moved = std::fs::read(scene.workspace.state_file())?;
     scene.workspace.plan_is_empty()?;
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;
 
     // With two clusters nobody can say which of them it is on.
     let other = ", aliases = [] }, other = { host = \"https://127.0.0.1:1\", token = \"t\"";
-    std::fs::write(scene.workspace.state_file(), state.to_string())?;
+    std::fs::write(scene.workspace.state_file(), moved)?;
     scene.workspace.write(&world.configuration(&world.shared.cluster, other, "", ""))?;
     scene.workspace.plan()?.fails(&["Unable to tell which cluster", "has 2 under `kubernetes`"])?;
     Ok(())

@@ -671,17 +671,7 @@ fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
     scene.workspace.plan_is_empty()?;
 
     // A state that was moved is read like an import.
-    let mut state: Value = serde_json::from_slice(&fs::read(scene.workspace.state_file())?)?;
-    let resources = state["resources"].as_array_mut().context("a state has resources")?;
-    let schedule = resources.iter_mut().find(|resource| resource["type"] == "dr_backup_schedule");
-    let instance = schedule.context("the schedule")?["instances"][0].as_object_mut().context("an instance")?;
-    instance.retain(|key, _| !key.contains("identity"));
-    let attributes = instance["attributes"].as_object_mut().context("attributes")?;
-    attributes.values_mut().for_each(|value| *value = Value::Null);
-    attributes.insert("ref".to_owned(), json!({ "engine": "volsync", "scope": world.name, "name": "hourly" }));
-    attributes.insert("name".to_owned(), json!("hourly"));
-    attributes.insert("status".to_owned(), json!("moved"));
-    fs::write(scene.workspace.state_file(), state.to_string())?;
+    scene.move_state(&["dr_backup_schedule"], "volsync", &world.name)?;
     scene.workspace.plan_is_empty()?;
     scene.workspace.apply()?.ok()?;
     ensure!(world.get("ReplicationSource", "hourly")?["metadata"]["generation"] == made, "something was changed");

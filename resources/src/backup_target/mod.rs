@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 pub use import::{Imported, not_importable};
 
+use crate::deletion::refuse_destroy;
 use crate::engines::concepts::{Blame, Failure, TargetBlock, TargetKind};
 use crate::engines::k8up::target::K8upTarget;
 use crate::engines::restic::model::{self, ResticTarget};
@@ -491,20 +492,7 @@ impl Resource for BackupTargets {
 
 impl BackupTargets {
     fn refuse_destroy(&self, prior: &BackupTarget) -> Result<()> {
-        let name = prior.name.text().unwrap_or_default();
-        match prior.deletion_policy.text() {
-            Some("prevent") => Err(Diagnostics::error_at(
-                Path::attribute("deletion_policy"),
-                "Destroy prevented",
-                format!("`deletion_policy` of {name:?} is \"prevent\". Change it and apply before you destroy it."),
-            )),
-            Some("delete") if self.shared.is_drill() => Err(Diagnostics::error_at(
-                Path::attribute("deletion_policy"),
-                "Nothing is deleted in a drill",
-                format!("`deletion_policy` of {name:?} is \"delete\", and the provider's `mode` is \"drill\"."),
-            )),
-            _ => Ok(()),
-        }
+        refuse_destroy(&prior.deletion_policy, &prior.name, self.shared.is_drill())
     }
 }
 

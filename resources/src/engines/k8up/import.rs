@@ -133,10 +133,7 @@ fn target_at(
     location: &Location,
     by: &str,
 ) -> Result<ImportedTarget<K8upTarget>, Diagnostics> {
-    // Of several connections to one server the one whose key it is.
-    let mut connections = shared.s3_connections();
-    connections
-        .sort_by_key(|(_, connection)| !secret.is_of(shared, connection, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY));
+    let connections = secret.connections(shared, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY);
     let (place, connection) = location.place(&connections).ok_or_else(|| {
         refuse(format!(
             "`spec.backend.s3` of {by} leads to no S3 connection in the provider block (`endpoint` or `engine_endpoint`)."

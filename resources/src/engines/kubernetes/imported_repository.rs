@@ -103,9 +103,11 @@ impl RepositorySecret {
         keys_named(shared, connection, self.holds(id_key, secret_key))
     }
 
-    /// Whether the keys of the store that are in it are the connection's own.
-    pub fn is_of(&self, shared: &Shared, connection: &S3Connection, id_key: &str, secret_key: &str) -> bool {
-        are_own_keys(shared, connection, self.holds(id_key, secret_key))
+    /// The S3 connections of the provider block: of several to one server the one comes first whose key is in it.
+    pub fn connections(&self, shared: &Shared, id_key: &str, secret_key: &str) -> Vec<(String, S3Connection)> {
+        let mut known = shared.s3_connections();
+        known.sort_by_key(|(_, connection)| !are_own_keys(shared, connection, self.holds(id_key, secret_key)));
+        known
     }
 
     fn holds(&self, id_key: &str, secret_key: &str) -> impl Fn(&Keys) -> bool {

@@ -36,10 +36,8 @@ fn target_of(
     let location = secret.held(LOCATION_KEY).and_then(|location| String::from_utf8(location).ok());
     let location = location
         .ok_or_else(|| refuse(format!("{called} holds no {LOCATION_KEY}, so it is no repository of VolSync's.")))?;
-    // Of several connections to one server the one whose key it is.
-    let mut places = places_of(&shared.s3_connections(), &location);
-    places.sort_by_key(|(_, connection)| !secret.is_of(shared, connection, ID_KEY, SECRET_KEY));
-    let (place, connection) = places.into_iter().next().ok_or_else(|| {
+    let connections = secret.connections(shared, ID_KEY, SECRET_KEY);
+    let (place, connection) = places_of(&connections, &location).into_iter().next().ok_or_else(|| {
         refuse(format!(
             "The {LOCATION_KEY} of {called} leads to no S3 connection in the provider block: neither to the \
              `engine_endpoint` of one, nor to the `endpoint` of one without."
