@@ -268,9 +268,15 @@ fn what_somebody_changes_is_seen_and_put_right(scene: &mut Scene) -> Result<()> 
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;
     api.delete("v1", "Secret", &world.name, "dr-docs")?;
+    // Each time that VolSync finds none, it waits longer before it looks again.
+    let touched = json!({ "metadata": { "annotations": { "test/touched": "once" } } });
+    api.patch(VolSync::API, "ReplicationSource", &world.name, "hourly", &touched)?;
+    std::thread::sleep(Duration::from_secs(6));
+    let status = world.get("ReplicationSource", "hourly")?["status"].to_string();
+    ensure!(status.contains("Secret \\\"dr-docs\\\" not found"), "{status}");
     scene.workspace.plan()?.ok()?;
     ensure!(scene.workspace.planned("dr_backup_target.main")? == ["create"]);
-    scene.workspace.apply()?.ok()?;
+    scene.workspace.apply()?.ok()?.never_says(&["About ReplicationSource"])?;
     world.get("Secret", "dr-docs")?;
     scene.workspace.plan_is_empty()
 }

@@ -1,5 +1,7 @@
 //! A ReplicationSource of VolSync that runs by a cron line.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use dr_framework::{Attr, Diagnostics, Model, Path, Result};
 use serde_json::{Map, Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::claim::{Freshness, probe};
 use super::source::VolsyncSource;
 use super::{ENGINE, INSTALLED_BY, SOURCE, site, standing};
+use crate::clock;
 use crate::connections::kubernetes::{Cluster, DynamicObject};
 use crate::engines::concepts::{Blame, Failure, ScheduleArguments, ScheduleBlock, TargetServer};
 use crate::engines::declared::Declared;
@@ -236,17 +239,43 @@ fn unread(error: &dyn std::fmt::Display) -> Failure {
 /// How an API server says that a write came second (`k8s.io/apiserver`'s `OptimisticLockErrorMsg`).
 const CONFLICT: &str = "the object has been modified; please apply your changes to the latest version";
 
+/// What has VolSync look at a source now: any change of it does, and it tries again by itself after up to 17 minutes
+/// (`DefaultTypedControllerRateLimiter` of client-go).
+const LOOK_AGAIN: &str = "dr/look-again-at";
+
+/// How long it may take to look again.
+const ANSWER: Duration = Duration::from_secs(10);
+
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Reads whether VolSync takes the source.
 struct Taken {
     name: String,
+}
+
+impl Taken {
+    async fn refused(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Option<String>, Failure> {
+        let found = cluster.get(&SOURCE, namespace, &self.name).await?;
+        Ok(found.as_ref().and_then(|found| self.unavailable(found)))
+    }
 }
 
 #[async_trait]
 impl Settle for Taken {
     /// Its first run may take hours; whether it goes well is seen by the next refresh.
     async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
-        let found = cluster.get(&SOURCE, namespace, &self.name).await?;
-        Ok(found.as_ref().and_then(|found| self.unavailable(found)).into_iter().collect())
+        let mut refused = self.refused(cluster, namespace).await?;
+        if refused.is_some() {
+            // What it said before this apply may have been put right by it.
+            let ask = json!({ "metadata": { "annotations": { LOOK_AGAIN: clock::now().to_string() } } });
+            cluster.merge(&SOURCE, namespace, &self.name, ask, None).await?;
+            let asked = tokio::time::Instant::now();
+            while refused.is_some() && asked.elapsed() < clock::scaled(ANSWER) {
+                clock::sleep(LOOK).await;
+                refused = self.refused(cluster, namespace).await?;
+            }
+        }
+        Ok(refused.into_iter().collect())
     }
 
     fn unavailable(&self, main: &DynamicObject) -> Option<String> {
