@@ -60,7 +60,10 @@ pub struct BackupJobModel {
     #[dr(default = "refuse", validate = validators::first_backup)]
     pub first_backup: Attr<String>,
     /// What a destroy does with the backup that `result` names: `keep` it, `delete` it with all that it stored, or `prevent`
-    /// the destroy. Only Velero can delete one backup and keep the others. Backups of earlier runs of the job stay.
+    /// the destroy. Only Velero can delete one backup and keep the others. Backups of earlier runs of the job stay. In a
+    /// replacement the backup goes before the new one is stored, unless `create_before_destroy` turns that round. The newest
+    /// backup of what is missing, empty or newer than it is not deleted, unless `first_backup` is `allow`. Restores of other
+    /// clusters from the same bucket are not seen.
     #[dr(default = "keep", validate = validators::deletion_policy)]
     pub deletion_policy: Attr<String>,
     /// How long operations may take, like `30m`; 24 hours if left out, and 5 minutes to refresh.
@@ -176,8 +179,18 @@ impl BackupJobModel {
         self.result.known()?.point.known()
     }
 
+    fn first_backup(&self) -> FirstBackup {
+        match self.first_backup.text() {
+            Some("allow") => FirstBackup::Allow,
+            _ => FirstBackup::Refuse,
+        }
+    }
+
     /// What can't be deleted by a destroy.
     fn check_deletion(&self) -> Diagnostics {
+        if !self.deletes() {
+            return Diagnostics::default();
+        }
         let path = Path::attribute("deletion_policy");
         let engine = self.block().and_then(|block| table::engine(block.engine()));
         if let Some(engine) = engine.filter(|engine| !engine.removes_one_backup) {
@@ -235,10 +248,7 @@ impl BackupJobs {
             triggers: jobs::triggers(&model.triggers).ok_or_else(not_known)?,
             series: SERIES.to_owned(),
             on: model.causes(),
-            first_backup: match model.first_backup.text() {
-                Some("allow") => FirstBackup::Allow,
-                _ => FirstBackup::Refuse,
-            },
+            first_backup: model.first_backup(),
             verify: match model.verify.text() {
                 Some("structure") => ReadBack::Structure,
                 Some("data") => ReadBack::Data,
@@ -279,6 +289,7 @@ impl BackupJobs {
 
     fn refuse_destroy(&self, prior: &BackupJobModel) -> Result<()> {
         // What a drill applied has stored nothing.
+        prior.check_deletion().into_result()?;
         let in_drill = self.shared.is_drill() && prior.stored().is_some();
         refuse_destroy(&prior.deletion_policy, &prior.name, in_drill)
     }
@@ -289,8 +300,8 @@ impl BackupJobs {
         let point = prior.stored().and_then(|point| point.id.text());
         let (Some(run), Some(point)) = (run, point) else { return Ok(()) };
         let name = prior.name.text().unwrap_or_default();
-        let OpenBackup { engine, .. } = self.open(prior)?.ok_or_else(not_known)?;
-        let warnings = engine.remove(run, point).await.map_err(|error| {
+        let open = self.open(prior)?.ok_or_else(not_known)?;
+        let failed = |error: &dyn std::fmt::Display| {
             Diagnostics::error(
                 format!("Unable to delete the backup of {name:?}"),
                 format!(
@@ -298,7 +309,14 @@ impl BackupJobs {
                     jobs::sentence(&error.to_string())
                 ),
             )
-        })?;
+        };
+        if prior.first_backup() == FirstBackup::Refuse {
+            let ledgers: Vec<&dyn LedgerStore> =
+                std::iter::once(&open.ledger).chain(&open.others).map(AsRef::as_ref).collect();
+            let may = run::check_removal(point, open.engine.as_ref(), &ledgers).await;
+            may.map_err(|error| failed(&error))?;
+        }
+        let warnings = open.engine.remove(run, point).await.map_err(|error| failed(&error))?;
         jobs::report(context, name, &warnings);
         Ok(())
     }
@@ -389,9 +407,7 @@ impl Resource for BackupJobs {
         if let Attr::Known(after) = &config.after {
             found.extend(after.check(&Path::attribute("after"), &["restore_job"], &table::with(Concept::Restore)));
         }
-        if config.deletes() {
-            found.extend(config.check_deletion());
-        }
+        found.extend(config.check_deletion());
         found
     }
 
@@ -475,6 +491,8 @@ impl Resource for BackupJobs {
             None => (Cause::Create, Operation::Create),
         };
         let deadline = Deadline::start(context, timeouts::of(&planned.timeouts, operation, timeouts::JOB));
+        // What was not known when it was validated.
+        planned.check_deletion().into_result()?;
         let done = self.run(context, &planned, cause, &deadline).await?;
         let stored = done.outcome == BackupOutcome::Stored;
         let before = prior.and_then(|prior| prior.result.into_known());

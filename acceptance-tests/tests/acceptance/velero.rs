@@ -1,9 +1,13 @@
 //! Velero's targets and schedules, on a real API server with the real Velero: made in one apply, quiet afterwards, and put
 //! right when somebody changes them.
 
+use std::io::Write as _;
+
 use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, shared};
 use acceptance_tests::servers::{Faulty, Minio, S3};
 use anyhow::{Context, Result, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -557,15 +561,20 @@ fn a_moved_state_is_read_like_an_import(scene: &mut Scene) -> Result<()> {
     Ok(())
 }
 
+/// What a namespace holds.
+fn letter(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "letters", "namespace": namespace }, "data": { "first": "Dear all" },
+    })
+}
+
 /// A namespace with an object, a target, and more.
 fn with_backup(scene: &mut Scene) -> Result<(World, impl Fn(&str, &str) -> String + use<>)> {
     let world = World::new(scene)?;
     let (name, secret) = (world.name.clone(), world.secret());
     world.shared.cluster.namespace(&name)?;
-    world.shared.api().apply(&json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": { "name": "letters", "namespace": name }, "data": { "first": "Dear all" },
-    }))?;
+    world.shared.api().apply(&letter(&name))?;
     let (s3, cluster) = (world.s3, &world.shared.cluster);
     let configuration = move |job: &str, rest: &str| {
         let job = match job {
@@ -692,12 +701,43 @@ fn a_backup_that_may_not_be_deleted_stays_and_the_reason_is_told(scene: &mut Sce
         .fails(&["is read-only"])?;
     access("ReadWrite")?;
 
-    // Velero's own words.
-    let request = json!({ "spec": { "storageLocation": "nowhere" } });
-    api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &request)?;
+    // What the cluster knows by that name lies elsewhere.
+    let at = |location: &str| {
+        let patch = json!({ "spec": { "storageLocation": location } });
+        api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &patch)
+    };
+    at("nowhere")?;
+    scene.workspace.apply_with(&destroy)?.fails(&["knows another backup", "nowhere"])?;
+    at(&world.name)?;
+
+    // Somebody restores from it.
+    let restore = json!({
+        "apiVersion": Velero::API, "kind": "Restore", "metadata": { "name": &backup, "namespace": Velero::NAMESPACE },
+        "spec": { "backupName": backup }, "status": { "phase": "InProgress" },
+    });
+    api.apply(&restore)?;
+    scene.workspace.apply_with(&destroy)?.fails(&["Restore", "reads the backup"])?;
+    api.delete(Velero::API, "Restore", Velero::NAMESPACE, &backup)?;
+
+    // What it holds is gone since.
+    api.delete("v1", "ConfigMap", &world.name, "letters")?;
+    scene.workspace.apply_with(&destroy)?.fails(&["is the newest that there is", "first_backup", "deletion_policy"])?;
+    api.apply(&letter(&world.name))?;
+
+    // Velero's own words: a snapshot of a location that it does not know.
+    let key = format!("velero/backups/{backup}/{backup}-volumesnapshots.json.gz");
+    let before = world.s3.get(&world.name, &key)?;
+    let snapshot = json!([{
+        "spec": { "backupName": backup, "location": "nowhere", "persistentVolumeName": "pv" },
+        "status": { "providerSnapshotID": "snap-1", "phase": "Completed" },
+    }]);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(snapshot.to_string().as_bytes())?;
+    world.s3.put(&world.name, &key, &packed.finish()?)?;
     scene.workspace.apply_with(&destroy)?.fails(&["could not remove", "nowhere", "deletion_policy"])?;
     ensure!(world.holds(&backup)?, "it went all the same");
-    let back = json!({ "spec": { "storageLocation": world.name }, "status": { "phase": "Completed" } });
+    world.s3.put(&world.name, &key, &before)?;
+    let back = json!({ "status": { "phase": "Completed" } });
     api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &back)?;
 
     // One that another run made is not the job's.

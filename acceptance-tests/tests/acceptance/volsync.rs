@@ -185,10 +185,14 @@ resource "dr_restore_job" "docs" {{
 
     /// What the real restic prints of the repository below a prefix.
     fn restic(&self, prefix: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+        self.restic_with(PASSWORD, prefix, arguments)
+    }
+
+    fn restic_with(&self, password: &str, prefix: &str, arguments: &[&str]) -> Result<Vec<u8>> {
         let run = Command::new(parts::RESTIC.get()?)
             .args(["-r", &format!("s3:{}/{}/{prefix}", self.s3.endpoint, self.name)])
             .args(arguments)
-            .env("RESTIC_PASSWORD", PASSWORD)
+            .env("RESTIC_PASSWORD", password)
             .env("AWS_ACCESS_KEY_ID", &self.s3.credentials.id)
             .env("AWS_SECRET_ACCESS_KEY", &self.s3.credentials.secret)
             .output()?;
@@ -639,20 +643,39 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
     ensure!(world.snapshots()?.len() == 1, "the mover has the password");
     let state = fs::read_to_string(scene.workspace.state_file())?;
     ensure!(!state.contains(PASSWORD), "the state holds the password");
-    let held = world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"].clone();
+    let before = world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"].clone();
     scene.workspace.write(&with("another-password-9d", 1))?;
     scene.workspace.plan_is_empty()?;
 
     // The repository opens with the old one alone: written over, nobody might know it any more.
     scene.workspace.write(&with("another-password-9d", 2))?;
     scene.workspace.apply()?.fails(&["Secret dr-docs was not written", "restic key add"])?.never_says(&[PASSWORD])?;
-    ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] == held, "it was written");
+    ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] == before, "it was written");
     let new = scene.workspace.path("new-password");
     fs::write(&new, "another-password-9d")?;
     world.restic("docs", &["key", "add", "--new-password-file", &new.display().to_string()])?;
     scene.workspace.apply()?.ok()?;
-    ensure!(world.get("Secret", "dr-docs")?["data"]["RESTIC_PASSWORD"] != held, "it was not written again");
-    scene.workspace.plan_is_empty()
+    let held = world.get("Secret", "dr-docs")?["data"].clone();
+    ensure!(held["RESTIC_PASSWORD"] != before, "it was not written again");
+    scene.workspace.plan_is_empty()?;
+
+    // At another place there is nothing to tell whether the old one is still needed.
+    let elsewhere = |password: &str, version: u8| {
+        with(password, version).replace("\"docs\", credentials", "\"moved\", credentials")
+    };
+    scene.workspace.write(&elsewhere("third-password-9d", 3))?;
+    scene.workspace.apply()?.fails(&["the only copy", "moved", "force_conflicts"])?;
+    ensure!(world.get("Secret", "dr-docs")?["data"] == held, "it was written");
+    scene.workspace.write(&elsewhere("another-password-9d", 2))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // A repository that the password does not open is no place to move to.
+    world.restic_with("their-password-9d", "theirs", &["init"])?;
+    let theirs = with("another-password-9d", 2).replace("\"docs\", credentials", "\"theirs\", credentials");
+    scene.workspace.write(&theirs)?;
+    scene.workspace.apply()?.fails(&["Secret dr-docs was not written", "restic key add"])?;
+    Ok(())
 }
 
 fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {

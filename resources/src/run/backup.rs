@@ -139,6 +139,21 @@ impl BackupResult {
     }
 }
 
+/// Refuses to remove the newest point of something that is lost since, by what the engine sees and these ledgers hold.
+pub async fn check_removal(point: &str, engine: &dyn Backup, ledgers: &[&dyn LedgerStore]) -> Result<(), RunError> {
+    let failed = |source| RunError::BeforeWriting { step: "looking at what was backed up", source };
+    let histories = engine.histories().await.map_err(failed)?;
+    guard::check_removal(point, &histories, &records(ledgers).await?)
+}
+
+async fn records(ledgers: &[&dyn LedgerStore]) -> Result<Vec<Record>, LedgerError> {
+    let mut records = Vec::new();
+    for ledger in ledgers {
+        records.extend(ledger.list().await?);
+    }
+    Ok(records)
+}
+
 /// Runs a backup job.
 pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> Result<BackupResult, RunError> {
     let key = job.key();
@@ -281,11 +296,10 @@ impl Run<'_> {
 
     /// The records of every ledger that may know of this storage or of what is backed up.
     async fn records(&self) -> Result<Vec<Record>, LedgerError> {
-        let mut records = self.parts.ledger.list().await?;
-        for ledger in self.parts.after.iter().map(|(_, ledger)| ledger).chain(&self.parts.others) {
-            records.extend(ledger.list().await?);
-        }
-        Ok(records)
+        let after = self.parts.after.map(|(_, ledger)| ledger);
+        let all: Vec<_> =
+            std::iter::once(self.parts.ledger).chain(after).chain(self.parts.others.iter().copied()).collect();
+        records(&all).await
     }
 
     async fn write(&self) -> Result<Vec<String>, RunError> {

@@ -196,6 +196,16 @@ pub enum RunError {
         /// When the newest was taken.
         newest: jiff::Timestamp,
     },
+    /// A backup is to be removed that is the newest of what is gone.
+    #[error(
+        "backup {point} is the newest that there is, and {what}: set first_backup = \"allow\" to let it go all the same"
+    )]
+    LastOfLost {
+        /// The point.
+        point: String,
+        /// What is new, empty or missing.
+        what: String,
+    },
     /// The user asked to stop.
     #[error(
         "stopped waiting for run {key} at phase {}; nothing was undone. Apply again: it goes on from there", .phase.as_str()

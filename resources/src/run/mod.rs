@@ -16,7 +16,9 @@ mod target;
 mod traits;
 
 pub use after::check_after;
-pub use backup::{BackupJob, BackupOutcome, BackupParts, BackupResult, Cause, FirstBackup, backup, check_first_backup};
+pub use backup::{
+    BackupJob, BackupOutcome, BackupParts, BackupResult, Cause, FirstBackup, backup, check_first_backup, check_removal,
+};
 pub use cancel::Cancel;
 pub use due::{
     Candidate, Change, Due, Planned, PlannedPoint, Prior, Refreshed, Undecided, due, due_backup, in_units, refresh,

@@ -165,6 +165,15 @@ pub struct Complete {
     pub proof: Option<Proof>,
 }
 
+/// Where the repository may be that a password opens which is written over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Where the new one is to open it.
+    Here,
+    /// Anywhere.
+    Elsewhere,
+}
+
 /// A password that is to be written, with the repository that it has to open.
 pub struct Proof {
     /// The key of the password.
@@ -189,16 +198,26 @@ impl Proof {
     }
 
     /// Refuses a password that does not open what is there: backups would end, and the one that is written over may be the
-    /// last that does open it.
-    async fn check(&self, called: &str, is_overwritten: bool) -> std::result::Result<(), Failure> {
+    /// last that does open it. `lost` is where the repository may be that such a one opens, if one is written over.
+    async fn check(&self, called: &str, lost: Option<Lost>) -> std::result::Result<(), Failure> {
         let opened = async {
             match Target::look(&self.site).await? {
-                Seen::Absent => Ok(()),
-                _ => Target::check(&self.site).await.map(drop),
+                Seen::Absent => Ok(false),
+                _ => Target::check(&self.site).await.map(|_| true),
             }
         };
         match opened.await {
-            Ok(()) => Ok(()),
+            Ok(true) => Ok(()),
+            Ok(false) if lost == Some(Lost::Elsewhere) && !self.force => Err(Failure {
+                message: format!(
+                    "{called} holds another password, which may be the only copy of one that opens a repository elsewhere: \
+                     there is none at {}",
+                    self.site.describe()
+                ),
+                hint: Some("Set `force_conflicts = true` to write over it".to_owned()),
+                blame: Blame::Block,
+            }),
+            Ok(false) => Ok(()),
             Err(error) if error.blame == Blame::Secret => Err(Failure {
                 message: format!("{called} was not written: {error}"),
                 hint: Some(
@@ -208,7 +227,7 @@ impl Proof {
                 ),
                 blame: Blame::Block,
             }),
-            Err(error) if is_overwritten && !self.force => Err(Failure {
+            Err(error) if lost.is_some() && !self.force => Err(Failure {
                 message: format!(
                     "{called} holds another password, and whether the new one opens the repository can't be told: {error}"
                 ),
@@ -239,12 +258,19 @@ impl Complete {
 impl Settle for Complete {
     async fn before_write(&self, wanted: &Wanted, live: Option<&DynamicObject>) -> std::result::Result<(), Failure> {
         let Some(proof) = &self.proof else { return Ok(()) };
-        let held = live.map(|live| &live.data["data"][proof.key]).filter(|held| held.is_string());
-        let new = wanted.body.as_ref().map(|body| &body["data"][proof.key]);
-        if held.is_some() && held == new {
+        let held = |key: &str| live.map(|live| &live.data["data"][key]).filter(|held| held.is_string());
+        let stays = |key: &str| held(key).is_some() && held(key) == wanted.body.as_ref().map(|body| &body["data"][key]);
+        let place_stays = self.location.as_ref().is_some_and(|(key, _)| stays(key));
+        let lost = match (held(proof.key), place_stays) {
+            (Some(_), _) if stays(proof.key) => None,
+            (Some(_), true) => Some(Lost::Here),
+            (Some(_), false) => Some(Lost::Elsewhere),
+            (None, _) => None,
+        };
+        if lost.is_none() && stays(proof.key) && (place_stays || self.location.is_none()) {
             return Ok(());
         }
-        proof.check(&format!("Secret {}", self.secret), held.is_some()).await
+        proof.check(&format!("Secret {}", self.secret), lost).await
     }
 
     async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {

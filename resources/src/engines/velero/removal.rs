@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::backup::NamespaceBackup;
+use super::documents::Status;
 use super::labels;
 use super::restore::unread;
-use super::server::{BACKUP, STALE, Server, UNTOUCHED, before, engine, is_of};
+use super::server::{BACKUP, RESTORE, STALE, Server, UNTOUCHED, before, engine, is_of, is_under_way};
 use crate::clock;
 use crate::connections::kubernetes::{DynamicObject, Kind};
 use crate::engines::kubernetes::watch::Objects;
@@ -35,6 +36,7 @@ impl NamespaceBackup {
                 "a restore that has not come to its end needs {called}: let it end first"
             )));
         }
+        self.server.is_idle_with(name).await?;
         self.server.remove(&backup, name).await?;
         for _ in 0..LOOKS {
             if self.bucket.point(name).await.map_err(unread)?.is_none() {
@@ -65,12 +67,28 @@ impl NamespaceBackup {
                 self.server.knows(&point, &location).await?;
                 cluster.get(&BACKUP, namespace, name).await.map_err(before)
             }
-            (known, _) => Ok(known),
+            (Some(known), Some(point)) => self.server.same(&known, &point, &location).map(|()| Some(known)),
+            (known, None) => Ok(known.filter(|known| known.data["spec"]["storageLocation"] == location.name.as_str())),
         }
     }
 }
 
 impl Server {
+    /// Refuses while Velero restores from a backup, for whomever.
+    async fn is_idle_with(&self, backup: &str) -> Result<(), EngineError> {
+        let restores = self.cluster.list(&RESTORE, Some(&self.namespace), None).await.map_err(before)?;
+        let reads = |restore: &&DynamicObject| {
+            restore.data["spec"]["backupName"] == backup && is_under_way(&Status::of(&restore.data))
+        };
+        match restores.iter().find(reads).and_then(|restore| restore.metadata.name.as_deref()) {
+            Some(restore) => Err(EngineError::nothing_written(format!(
+                "{} reads the backup: let it end first",
+                RESTORE.called(&self.namespace, restore)
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Asks for the removal of a backup and waits until it is gone.
     async fn remove(&self, backup: &DynamicObject, name: &str) -> Result<(), EngineError> {
         let labels = json!({ labels::BACKUP: labels::value(name), labels::BACKUP_UID: backup.metadata.uid });

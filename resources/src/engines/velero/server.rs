@@ -201,7 +201,7 @@ impl Server {
     }
 
     /// Two buckets may hold backups of one name; a cluster knows one of them.
-    fn same(&self, backup: &DynamicObject, point: &Point, location: &Location) -> Result<(), EngineError> {
+    pub fn same(&self, backup: &DynamicObject, point: &Point, location: &Location) -> Result<(), EngineError> {
         let started = Status::of(&backup.data).start_timestamp.and_then(|time| time.parse().ok());
         let at = backup.data["spec"]["storageLocation"].as_str();
         if at == Some(&location.name) && (started == point.time || started.is_none()) {
@@ -209,7 +209,7 @@ impl Server {
         }
         Err(EngineError::nothing_written(format!(
             "{} knows another backup called {}: it lies in `{}` and not in `{}`, or began at another time. Two locations \
-             that hold backups of one name can't both be restored from",
+             that hold backups of one name can't both be used",
             self.describe(),
             point.name,
             at.unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! No backup of a new or empty thing over a full history.
 
 use crate::ledger::{JobKind, Record, Verdict};
-use crate::run::{Point, PointKind, Probe, RunError, TargetState};
+use crate::run::{History, Point, PointKind, Probe, RunError, TargetState};
 
 /// What `first_backup` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,17 +16,39 @@ pub enum FirstBackup {
 /// Refuses when what is backed up is missing, empty, or younger than the newest point of its series without being what a
 /// restore in the ledger filled.
 pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), RunError> {
-    let holds = |point: &&Point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true);
-    let older: Vec<&Point> = points.iter().filter(holds).collect();
-    let Some(newest) = older.iter().map(|point| point.time).max() else { return Ok(()) };
+    match lost(points, probe, records) {
+        Some((newest, what)) => Err(RunError::FirstBackup { what, count: full(points).count(), newest: newest.time }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to remove the newest point of something that is missing, empty, or younger than it.
+pub fn check_removal(id: &str, histories: &[History], records: &[Record]) -> Result<(), RunError> {
+    let lost = histories
+        .iter()
+        .find_map(|history| lost(&history.points, &history.probe, records).filter(|lost| lost.0.id == id));
+    match lost {
+        Some((newest, what)) => Err(RunError::LastOfLost { point: newest.id.clone(), what }),
+        None => Ok(()),
+    }
+}
+
+/// The points that hold something of it.
+fn full(points: &[Point]) -> impl Iterator<Item = &Point> {
+    points.iter().filter(|point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true))
+}
+
+/// The newest point of something that is not what it was when that was taken, and what it is now.
+fn lost<'a>(points: &'a [Point], probe: &Probe, records: &[Record]) -> Option<(&'a Point, String)> {
+    let newest = full(points).max_by_key(|point| point.time)?;
     let what = match (probe.state, probe.born) {
         (TargetState::Missing | TargetState::Empty, _) => probe.evidence.clone(),
-        (_, Some(born)) if born > newest && !was_restored(probe, records) => {
-            format!("what it would store was only made at {born} ({})", probe.evidence)
+        (_, Some(born)) if born > newest.time && !was_restored(probe, records) => {
+            format!("what is there now was only made at {born} ({})", probe.evidence)
         }
-        _ => return Ok(()),
+        _ => return None,
     };
-    Err(RunError::FirstBackup { what, count: older.len(), newest })
+    Some((newest, what))
 }
 
 fn was_restored(probe: &Probe, records: &[Record]) -> bool {
@@ -79,6 +101,17 @@ mod tests {
         assert!(check(&[point(10, 3)], &young, std::slice::from_ref(&record)).is_ok());
         record.incarnation = Some("volume-1".into());
         assert!(check(&[point(10, 3)], &young, &[record]).is_err());
+    }
+
+    #[test]
+    fn the_newest_point_of_what_is_lost_is_not_removed() {
+        let history = |probe| [History { points: vec![point(10, 3), point(12, 3), point(13, 0)], probe }];
+        let missing = history(probe(TargetState::Missing, None));
+        let error = check_removal("12", &missing, &[]).unwrap_err();
+        assert!(matches!(error, RunError::LastOfLost { point, .. } if point == "12"));
+        check_removal("10", &missing, &[]).unwrap();
+        assert!(check_removal("12", &history(probe(TargetState::Present, Some(20))), &[]).is_err());
+        check_removal("12", &history(probe(TargetState::Present, Some(5))), &[]).unwrap();
     }
 
     #[test]
