@@ -621,19 +621,21 @@ impl RestoreJobs {
         }
     }
 
+    /// What is handed over under a name, for this process.
+    fn image(model: &RestoreJobModel, name: Option<&str>) -> Option<String> {
+        let (block, source) = (model.block()?, model.source.known()?);
+        let (connection, scope) = block.place(source);
+        Some(format!("{} {} {}/{}", block.engine(), connection.text()?, scope.text()?, name?))
+    }
+
     /// Two jobs that hand over by one name would take each other's away.
     fn claim_image(&self, planned: &RestoreJobModel) -> Result<()> {
-        let (Some(block), Some(source), Some(name)) = (planned.block(), planned.source.known(), planned.name.text())
-        else {
-            return Ok(());
-        };
-        let (connection, scope) = block.place(source);
-        let (Some(connection), Some(scope)) = (connection.text(), scope.text()) else { return Ok(()) };
+        let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return Ok(()) };
+        let Some(image) = Self::image(planned, planned.name.text()) else { return Ok(()) };
         let Some(target) = block.destination(&self.shared, source)?.filter(|_| planned.perform == Attr::Known(false))
         else {
             return Ok(());
         };
-        let image = format!("{} {connection} {scope}/{name}", block.engine());
         let target = format!("{target} (of {:?})", source.name.text().unwrap_or_default());
         self.shared.register.image(&image, &target).map_err(|conflict| {
             Diagnostics::error_at(Path::attribute("name"), "Two jobs hand over by one name", format!("{conflict}."))
@@ -911,6 +913,9 @@ impl Resource for RestoreJobs {
         }
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
         let deadline = Deadline::start(context, timeouts::of(&planned.timeouts, operation, timeouts::JOB));
+        if let Some(image) = Self::image(&planned, planned.name.text()).filter(|_| !planned.performs()) {
+            self.shared.took_over(&image);
+        }
         let withdrawing = prior.clone();
         // New triggers are the word that the place is right, whatever file system it is on now.
         let same = prior.filter(|prior| prior.triggers == planned.triggers);
@@ -953,7 +958,11 @@ impl Resource for RestoreJobs {
 
     async fn delete(&self, _: &Context, state: RestoreJobModel) -> Result<()> {
         // The record stays in the ledger, so that the same job applied again finds what it did.
-        self.withdraw(Some(&state)).await?;
+        let image = Self::image(&state, state.handed_over_as());
+        // The job may go on at another address, which has no `moved` block.
+        if !image.is_some_and(|image| self.shared.was_taken_over(&image)) {
+            self.withdraw(Some(&state)).await?;
+        }
         match (state.block(), state.source.known()) {
             (Some(block), Some(source)) if self.shared.is_drill() => {
                 let ran_on = state.result.known().and_then(|result| result.server_uid.text());

@@ -20,7 +20,7 @@ pub use via::{Route, ViaSettings};
 /// everything else.
 ///
 /// The provider carries an engine that writes repositories in restic's format, into a folder or an S3 bucket, and needs
-/// nothing but the provider itself.
+/// nothing but the provider itself. In a Kubernetes cluster it drives Velero, VolSync and k8up.
 #[derive(Model, Clone)]
 pub struct Settings {
     /// Kubernetes clusters by name. Without this argument, `KUBECONFIG`, or else `~/.kube/config`, forms the connection

@@ -108,12 +108,12 @@ impl Shared {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(settings));
     }
 
-    /// Notes that a create made or took over the storage with this uid.
+    /// Notes that a create made or took over what has this uid, or the image that is called so.
     pub fn took_over(&self, uid: &str) {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
     }
 
-    /// Whether a create of this process made or took over the storage with this uid.
+    /// Whether a create of this process made or took that over.
     pub fn was_taken_over(&self, uid: &str) -> bool {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
     }

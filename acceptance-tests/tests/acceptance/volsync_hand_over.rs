@@ -307,6 +307,31 @@ fn a_name_that_goes_from_one_job_to_another_keeps_the_new_ones_image(scene: &mut
     scene.workspace.apply()?.ok().with_context(|| world.log())?;
     ensure!(handed_over()? == ["docs", "other"], "{:?}", handed_over()?);
     scene.workspace.plan_is_empty()?;
+    // The same job at another address is destroyed at the old one, after what slows that down is.
+    let file = scene.workspace.folder().join("main.tf");
+    let slow = |trigger: &str| {
+        format!(
+            r#"
+resource "terraform_data" "slow" {{
+  triggers_replace = {trigger}
+  provisioner "local-exec" {{
+    when    = destroy
+    command = "sleep 15"
+  }}
+}}
+"#
+        )
+    };
+    let configuration = fs::read_to_string(&file)?;
+    fs::write(&file, format!("{configuration}{}", slow("dr_restore_job.media.name")))?;
+    scene.workspace.apply()?.ok()?;
+    let moved = configuration
+        .replace("\"dr_restore_job\" \"media\"", "\"dr_restore_job\" \"videos\"")
+        .replace("dr_restore_job.media", "dr_restore_job.videos");
+    fs::write(&file, format!("{moved}{}", slow("\"moved\"")))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(handed_over()? == ["docs", "other"], "{:?}", handed_over()?);
+    scene.workspace.plan_is_empty()?;
     scene.workspace.destroy()?.ok()?;
     ensure!(handed_over()?.is_empty());
     Ok(())

@@ -136,7 +136,8 @@ fn target_at(
     let connections = secret.connections(shared, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY);
     let (place, connection) = location.place(&connections).ok_or_else(|| {
         refuse(format!(
-            "`spec.backend.s3` of {by} leads to no S3 connection in the provider block (`endpoint` or `engine_endpoint`)."
+            "`spec.backend.s3` of {by} leads to no S3 connection in the provider block: neither to the `engine_endpoint` of one, nor to \
+             the `endpoint` of one without."
         ))
     })?;
     let mut keys = vec![PASSWORD_KEY, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY];
