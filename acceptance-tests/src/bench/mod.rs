@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> Result<String> {
         ("start", Box::new(|| start::measure(options, providers))),
         ("schema", Box::new(|| schema::measure(options, providers))),
         ("many", Box::new(|| many::measure(options))),
-        ("schedules", Box::new(|| schedules::measure(options))),
+        ("schedules", Box::new(|| schedules::measure(options, providers))),
         ("points", Box::new(|| points::measure(options, restic))),
         ("bulk", Box::new(|| bulk::measure(options, restic))),
     ];

@@ -28,16 +28,22 @@ pub struct Workspace {
 impl Workspace {
     /// Prepares `root`: `configuration/`, `home/`, `logs/`, and a CLI configuration that takes the provider from here.
     pub fn new(cli: Cli, provider: &Path, root: &Path) -> Result<Self> {
+        Self::of(cli, "dr-as-code/dr", provider, root)
+    }
+
+    /// The same for a provider with any source, `<namespace>/<type>`.
+    pub fn of(cli: Cli, source: &str, provider: &Path, root: &Path) -> Result<Self> {
         for folder in ["configuration", "home", "logs", "provider", "tmp"] {
             fs::create_dir_all(root.join(folder))?;
         }
-        let link = root.join("provider/terraform-provider-dr");
+        let (_, name) = source.split_once('/').context("a source is <namespace>/<type>")?;
+        let link = root.join("provider").join(format!("terraform-provider-{name}"));
         if !link.exists() {
             symlink(provider, &link)?;
         }
         let workspace = Self { cli, root: root.to_owned(), environment: BTreeMap::new(), commands: Default::default() };
         let overrides = format!(
-            "provider_installation {{\n  dev_overrides {{\n    \"dr-as-code/dr\" = {}\n  }}\n  direct {{}}\n}}\n",
+            "provider_installation {{\n  dev_overrides {{\n    \"{source}\" = {}\n  }}\n  direct {{}}\n}}\n",
             hcl_string(&root.join("provider"))
         );
         fs::write(workspace.cli_configuration(), overrides)?;
