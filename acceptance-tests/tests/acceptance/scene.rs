@@ -1,6 +1,7 @@
 //! What every scenario starts from: a workspace, a folder of data, and the configuration that protects it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -68,25 +69,53 @@ impl Scene {
         Ok(copy)
     }
 
-    /// Makes the state of these resource types what `MoveResourceState` answers of objects of an engine in that scope, as the
-    /// CLI does.
-    pub fn move_state(&self, types: &[&str], engine: &str, scope: &str) -> Result<()> {
+    /// Makes of the resources of a type what hashicorp/kubernetes keeps of the same objects as `kubernetes_manifest`, and
+    /// returns the blocks that move them back.
+    pub fn as_manifests(&self, of_type: &str, api: &str, kind: &str, namespace: &str) -> Result<String> {
+        let source = "hashicorp/kubernetes";
+        // Any provider does: of a resource that is moved its own is asked nothing.
+        let folder = self.workspace.path("manifests");
+        if !folder.exists() {
+            fs::create_dir(&folder)?;
+            symlink(
+                self.workspace.path("provider/terraform-provider-dr"),
+                folder.join("terraform-provider-kubernetes"),
+            )?;
+            let cli = self.workspace.cli_configuration();
+            let overrides = format!("dev_overrides {{\n    \"{source}\" = {}", hcl_string(&folder));
+            fs::write(&cli, fs::read_to_string(&cli)?.replacen("dev_overrides {", &overrides, 1))?;
+        }
         let file = self.workspace.state_file();
         let mut state: Value = serde_json::from_slice(&fs::read(&file)?)?;
+        let provider = format!("provider[\"{}/{source}\"]", self.workspace.cli.kind.registry());
+        let mut blocks = String::new();
         for resource in state["resources"].as_array_mut().context("a state has resources")? {
-            if !types.iter().any(|one| resource["type"] == *one) {
+            if resource["type"] != of_type {
                 continue;
             }
-            let instance = resource["instances"][0].as_object_mut().context("an instance")?;
-            instance.retain(|key, _| !key.contains("identity"));
-            let attributes = instance["attributes"].as_object_mut().context("attributes")?;
-            let name = attributes["name"].clone();
-            attributes.values_mut().for_each(|value| *value = Value::Null);
-            attributes.insert("ref".to_owned(), json!({ "engine": engine, "scope": scope, "name": name }));
-            attributes.insert("name".to_owned(), name);
-            attributes.insert("status".to_owned(), json!("moved"));
+            let address = resource["name"].as_str().context("a resource has a name")?.to_owned();
+            blocks += &format!("moved {{\n  from = kubernetes_manifest.{address}\n  to   = {of_type}.{address}\n}}\n");
+            let name = resource["instances"][0]["attributes"]["name"].clone();
+            let metadata = json!({ "name": name, "namespace": namespace });
+            let shape = json!(["object", {
+                "apiVersion": "string", "kind": "string", "metadata": ["object", { "name": "string", "namespace": "string" }],
+            }]);
+            let manifest = json!({ "value": { "apiVersion": api, "kind": kind, "metadata": metadata }, "type": shape });
+            let nothing =
+                ["computed_fields", "timeouts", "wait", "wait_for"].map(|name| (name.to_owned(), Value::Null));
+            let mut attributes = serde_json::Map::from_iter(nothing);
+            attributes.insert("field_manager".to_owned(), json!([]));
+            attributes.insert("manifest".to_owned(), manifest.clone());
+            attributes.insert("object".to_owned(), manifest);
+            resource["type"] = "kubernetes_manifest".into();
+            resource["provider"] = provider.clone().into();
+            resource["instances"] = json!([{
+                "schema_version": 1, "attributes": attributes, "sensitive_attributes": [], "identity_schema_version": 1,
+                "identity": { "api_version": api, "kind": kind, "name": name, "namespace": namespace },
+            }]);
         }
-        Ok(fs::write(file, state.to_string())?)
+        fs::write(file, state.to_string())?;
+        Ok(blocks)
     }
 
     /// The folder that is protected.

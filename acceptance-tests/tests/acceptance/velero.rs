@@ -31,7 +31,7 @@ both_clis!(
     two_resources_for_one_object_are_an_error,
     what_moves_to_another_cluster_is_taken_off_the_old_one,
     a_secret_may_get_another_name,
-    a_moved_state_is_read_like_an_import,
+    what_was_a_manifest_is_moved_and_read_like_an_import,
     a_backup_goes_with_its_job_only_where_that_is_asked_for,
     a_backup_that_may_not_be_deleted_stays_and_the_reason_is_told,
 );
@@ -542,21 +542,24 @@ fn a_secret_may_get_another_name(scene: &mut Scene) -> Result<()> {
     scene.workspace.plan_is_empty()
 }
 
-/// What `MoveResourceState` answers is put into the state, as the CLI does.
-fn a_moved_state_is_read_like_an_import(scene: &mut Scene) -> Result<()> {
+fn what_was_a_manifest_is_moved_and_read_like_an_import(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     world.write(scene, "", "")?;
     scene.workspace.apply()?.ok()?;
-    scene.move_state(&["dr_backup_target", "dr_backup_schedule"], "velero", Velero::NAMESPACE)?;
-    let moved = std::fs::read(scene.workspace.state_file())?;
-    scene.workspace.plan_is_empty()?;
-    scene.workspace.apply()?.ok()?;
+    let (api, namespace) = (Velero::API, Velero::NAMESPACE);
+    let targets = scene.as_manifests("dr_backup_target", api, "BackupStorageLocation", namespace)?;
+    let schedules = scene.as_manifests("dr_backup_schedule", api, "Schedule", namespace)?;
+    let manifests = std::fs::read(scene.workspace.state_file())?;
+    let configuration =
+        |more: &str| format!("{}{targets}{schedules}", world.configuration(&world.shared.cluster, more, "", ""));
+    scene.workspace.write(&configuration(""))?;
+    scene.workspace.apply()?.ok()?.says(&["0 added, 0 changed, 0 destroyed"])?;
     scene.workspace.plan_is_empty()?;
 
     // With two clusters nobody can say which of them it is on.
     let other = ", aliases = [] }, other = { host = \"https://127.0.0.1:1\", token = \"t\"";
-    std::fs::write(scene.workspace.state_file(), moved)?;
-    scene.workspace.write(&world.configuration(&world.shared.cluster, other, "", ""))?;
+    std::fs::write(scene.workspace.state_file(), manifests)?;
+    scene.workspace.write(&configuration(other))?;
     scene.workspace.plan()?.fails(&["Unable to tell which cluster", "has 2 under `kubernetes`"])?;
     Ok(())
 }

@@ -699,10 +699,11 @@ fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
     scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.ok()?;
     scene.workspace.plan_is_empty()?;
 
-    // A state that was moved is read like an import.
-    scene.move_state(&["dr_backup_schedule"], "volsync", &world.name)?;
+    // What was a manifest is moved and read like an import.
+    let moved = scene.as_manifests("dr_backup_schedule", VolSync::API, "ReplicationSource", &world.name)?;
+    scene.workspace.write(&format!("{}{moved}", world.configuration("")))?;
+    scene.workspace.apply()?.ok()?.says(&["0 added, 0 changed, 0 destroyed"])?;
     scene.workspace.plan_is_empty()?;
-    scene.workspace.apply()?.ok()?;
     ensure!(world.get("ReplicationSource", "hourly")?["metadata"]["generation"] == made, "something was changed");
     Ok(())
 }

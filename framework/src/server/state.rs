@@ -50,6 +50,14 @@ impl<P: Provider> Server<P> {
         };
         let identity = v6::decode_state(request.raw_identity.as_ref(), &schema.ty())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        // OpenTofu 1.12 asks for it after a move too, with the identity that the resource had as another type.
+        let is_ours = |identity: &tfplugin::Value| {
+            let tfplugin::Value::Object(held) = identity else { return false };
+            schema.attributes.iter().all(|attribute| {
+                !attribute.required_for_import || held.get(&attribute.name).is_some_and(|value| !value.is_null())
+            })
+        };
+        let identity = if is_ours(&identity) { identity } else { tfplugin::Value::Null };
         let identity_data = Some(encode(&identity, &schema.ty())?);
         Ok(Response::new(wire::upgrade_resource_identity::Response {
             upgraded_identity: Some(wire::ResourceIdentityData { identity_data }),

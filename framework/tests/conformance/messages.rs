@@ -457,3 +457,21 @@ async fn a_state_that_no_version_wrote_is_an_error_and_not_a_panic() {
         assert!(upgraded(version, json).await.is_err(), "version {version}: {json}");
     }
 }
+
+#[tokio::test]
+async fn an_identity_of_another_type_is_none() {
+    let upgraded = async |json: &str| {
+        let request = wire::upgrade_resource_identity::Request {
+            type_name: "dr_output".into(),
+            version: 1,
+            raw_identity: Some(wire::RawState { json: json.as_bytes().to_vec(), ..Default::default() }),
+        };
+        let answer = server().upgrade_resource_identity(Request::new(request)).await.expect("an answer").into_inner();
+        let identity = answer.upgraded_identity.and_then(|identity| identity.identity_data);
+        let output =
+            server().resources().find(|one| one.type_name() == "dr_output").and_then(AnyResource::identity_schema);
+        decode_value(identity.as_ref(), &output.expect("it has one").ty()).expect("it fits")
+    };
+    assert_eq!(upgraded(r#"{"name": "x"}"#).await, Value::object([("name", Value::string("x"))]));
+    assert_eq!(upgraded(r#"{"api_version": "v1", "kind": "Secret"}"#).await, Value::Null);
+}

@@ -351,7 +351,9 @@ pub fn identity_schema() -> IdentitySchema {
         required_for_import: true,
     };
     IdentitySchema {
-        version: 0,
+        // OpenTofu 1.12 takes the identity of a resource that is moved for one of its new type: 1 is what `kubernetes_manifest`
+        // says, and only a lower version is asked to be upgraded.
+        version: 100,
         attributes: vec![
             attribute("engine", "The engine."),
             attribute("connection", "The connection's name; `local` for a local store."),
