@@ -1,4 +1,4 @@
-//! The registry pages say what the code says, and what the guides show runs.
+//! The registry pages say what the code says, what the guides show runs, and numbered scenarios have their tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -106,6 +106,66 @@ fn every_link_leads_somewhere() -> Result<()> {
     }
     ensure!(seen > 50, "only {seen} links were found");
     ensure!(broken.is_empty(), "{}", broken.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_note_on_numbered_scenarios_names_tests_that_there_are() -> Result<()> {
+    let root = parts::checkout();
+    let note = fs::read_to_string(root.join("docs/design/0014-scenarios-by-number.md"))?;
+    let mut sources = Vec::new();
+    for folder in ["acceptance-tests", "framework", "proto", "provider", "resources"] {
+        rust_sources(&root.join(folder), &mut sources)?;
+    }
+    let (mut numbers, mut wrong) = (Vec::new(), Vec::new());
+    for row in note.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let [_, number, _, tests, _] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            anyhow::bail!("not three cells: {row}");
+        };
+        numbers.push(number.replace(' ', "_").to_lowercase());
+        let named: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        ensure!(named.is_empty() == tests.starts_with("no test: "), "{number} has neither a test nor a reason: {row}");
+        let gone = named.into_iter().filter(|name| !is_a_test(name, &sources));
+        wrong.extend(gone.map(|name| format!("{number}: {name}")));
+    }
+    for name in sources.iter().flat_map(|(_, text)| functions(text)) {
+        wrong.extend(number_of(name).filter(|number| !numbers.contains(number)).map(|_| format!("no number: {name}")));
+    }
+    ensure!(numbers.len() > 60, "only {} scenarios were found", numbers.len());
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// The functions of a file; those of a macro are declared like any other.
+fn functions(text: &str) -> impl Iterator<Item = &str> {
+    text.split("fn ").skip(1).filter_map(|rest| rest.split_once('(')).map(|(name, _)| name)
+}
+
+/// Whether the function is in its module: `…/module.rs`, or a file below `…/module/`.
+fn is_a_test(path: &str, sources: &[(String, String)]) -> bool {
+    let (modules, name) = path.rsplit_once("::").unwrap_or_default();
+    let module = modules.rsplit("::").next().unwrap_or_default();
+    let is_there = |file: &str| file.contains(&format!("/{module}.rs")) || file.contains(&format!("/{module}/"));
+    sources.iter().any(|(file, text)| is_there(file) && functions(text).any(|function| function == name))
+}
+
+/// The number that a name begins with: `b6`, `m16`, or `minor_17`.
+fn number_of(name: &str) -> Option<String> {
+    let (kind, rest) = ["minor_", "b", "m"].into_iter().find_map(|kind| Some((kind, name.strip_prefix(kind)?)))?;
+    let number: u32 = rest.split_once('_')?.0.parse().ok()?;
+    Some(format!("{kind}{number}"))
+}
+
+/// The Rust files below a folder, without what was built there.
+fn rust_sources(folder: &Path, found: &mut Vec<(String, String)>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.ends_with("target") {
+            rust_sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push((path.to_string_lossy().into_owned(), fs::read_to_string(&path)?));
+        }
+    }
     Ok(())
 }
 

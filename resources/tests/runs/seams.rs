@@ -1,4 +1,4 @@
-//! The scenarios that broke simpler designs, by their number.
+//! The scenarios that broke simpler designs, by their number: `docs/design/0014-scenarios-by-number.md` says what each is.
 
 use std::time::Duration;
 
