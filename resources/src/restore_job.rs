@@ -23,7 +23,8 @@ use crate::run::{
     self, Candidate, Change, DataSource, OnFailure, OnMissing, Planned, PlannedPoint, PointChoice, Prior, Refreshed,
     RestoreJob, RestoreParts, RestoreResult, Standing, TargetState, When,
 };
-use crate::shared::Shared;
+use crate::shared::{Reached, Shared};
+use crate::store::siblings::Siblings;
 use crate::timeouts::{self, Deadline, Operation, Timeouts};
 use crate::{clock, validators};
 
@@ -462,7 +463,7 @@ impl RestoreJobs {
             _ => format!("It fills {}", open.target),
         };
         context.report(Diagnostic::warning(
-            format!("About {}", planned.name.text().unwrap_or("a restore job")),
+            format!("A restore will run for {}", planned.name.text().unwrap_or("a restore job")),
             format!(
                 "A restore will run because {}. Now it would take recovery point {} of {}{bytes}; apply takes the one that \
                  `recovery_point` means then.\n{effect}.{}",
@@ -577,9 +578,13 @@ impl RestoreJobs {
             ));
         }
         let job = RestoreJob { approved, ..self.job(model, target, server_uid.clone())? };
+        let siblings = self.siblings(source)?;
+        let (connection, _) = block.place(source);
+        jobs::warn_of_token(context, &self.shared, block.engine(), &connection, deadline.limit()).await;
         let parts = RestoreParts {
             ledger: ledger.as_ref(),
             storage: Some(storage.as_ref()),
+            siblings: siblings.as_ref(),
             engine: engine.as_ref(),
             pause: pause.as_deref(),
             safety: if may_save { Some(engine.as_ref()) } else { None },
@@ -598,6 +603,21 @@ impl RestoreJobs {
             }
         };
         Ok(Done { run, probe, server_uid, file_system: engine.landmark(), standing })
+    }
+
+    /// What lies beside a source in its bucket.
+    fn siblings(&self, source: &Reference) -> Result<Option<Siblings>> {
+        let path = Path::attribute("source");
+        let Some(place) = Place::from_reference(&source.store, &path)? else { return Ok(None) };
+        let Some(Reached::S3 { connection, bucket, prefix }) = self.shared.reach(&place, &path)? else {
+            return Ok(None);
+        };
+        let (around, name) = prefix.rsplit_once('/').unwrap_or(("", &prefix));
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let around = self.shared.clients.bucket(&connection, &bucket, around);
+        Ok(around.ok().map(|around| Siblings { around: Box::new(around), name: name.to_owned() }))
     }
 
     /// Removes what a job handed over, from the server that it was handed over on. A drill leaves alone what is none of its
@@ -851,10 +871,8 @@ impl Resource for RestoreJobs {
         }
         let planned = &mut plan.planned;
         for warning in &due.warnings {
-            context.report(Diagnostic::warning(
-                format!("About {}", planned.name.text().unwrap_or("a restore job")),
-                format!("{warning}."),
-            ));
+            let name = planned.name.text().unwrap_or("a restore job");
+            context.report(Diagnostic::warning(jobs::about(name, warning), format!("{warning}.")));
         }
         let Some(prior) = plan.prior.filter(|_| decided && due.change == Change::None) else {
             planned.point = match &due.point {

@@ -106,6 +106,7 @@ async fn restore(
     let parts = RestoreParts {
         ledger: ledger.as_ref(),
         storage: Some(storage.as_ref()),
+        siblings: None,
         engine: engine.as_ref(),
         pause: None,
         safety: Some(engine.as_ref()),

@@ -542,6 +542,9 @@ fn a_repository_without_points_never_becomes_an_empty_volume(scene: &mut Scene) 
     ensure!(world.s3.keys(&world.name, "docs/")?.is_empty(), "a repository was made");
     // The very first time is told apart by proof, and only when asked for.
     scene.workspace.write(&format!("{}{}", world.target(), world.restore(size, "on_missing = \"skip\"")))?;
+    world.s3.put(&world.name, "dosc/snapshots/1e5f", b"somebody's")?;
+    scene.workspace.apply()?.fails(&["nothing is in the prefix `docs`, and `dosc` beside it holds backups"])?;
+    world.s3.delete(&world.name, "dosc/snapshots/1e5f")?;
     scene.workspace.apply()?.ok()?;
     ensure!(world.destinations()?.is_empty());
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod local;
 pub mod s3;
+pub mod siblings;
 #[cfg(test)]
 pub(crate) mod testing;
 

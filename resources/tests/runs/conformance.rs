@@ -117,6 +117,7 @@ async fn both_orders_are_kept() {
         let parts = RestoreParts {
             ledger: &world.ledger,
             storage: None,
+            siblings: None,
             engine: &toy,
             pause: Some(&toy),
             safety: Some(&toy),
@@ -153,6 +154,7 @@ async fn read_only_storage_can_be_restored_from() {
     let parts = RestoreParts {
         ledger: &world.ledger,
         storage: None,
+        siblings: None,
         engine: &toy,
         pause: Some(&toy),
         safety: None,

@@ -97,6 +97,7 @@ impl World {
         let parts = RestoreParts {
             ledger,
             storage: Some(&self.storage),
+            siblings: None,
             engine: &toy,
             pause: Some(&toy),
             safety: Some(&toy),

@@ -68,7 +68,10 @@ impl Run<'_> {
             (FirstUse::Proven, Some(storage)) if storage.seen(&self.job.series).await? => {
                 Some("a backup was stored here before, and its points are gone".to_owned())
             }
-            (FirstUse::Proven, Some(_)) => None,
+            (FirstUse::Proven, Some(_)) => match self.parts.siblings {
+                Some(siblings) => siblings.mistyped().await.map(|meant| meant_another(&siblings.name, &meant)),
+                None => None,
+            },
         };
         if let Some(reason) = reason {
             return Err(RunError::NotFirstUse { reason, near_misses });
@@ -100,4 +103,12 @@ impl Run<'_> {
         result.warnings.extend(left);
         Ok(result)
     }
+}
+
+/// Why a prefix with nothing in it is no proof.
+fn meant_another(prefix: &str, meant: &str) -> String {
+    format!(
+        "nothing is in the prefix `{prefix}`, and `{meant}` beside it holds backups. Correct the prefix of the target. If it \
+         is right, leave this restore out until the first backup is stored"
+    )
 }

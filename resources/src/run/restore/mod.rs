@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Cancel, Journal, Pause, PointChoice, Restore, RunError, Safety, When};
 use crate::engines::table::QuiesceOrder;
 use crate::ledger::{Acquired, JobKind, LastRun, LedgerStore, PinnedPoint, Record, Triggers, Verdict, run_key};
+use crate::store::siblings::Siblings;
 
 mod begin;
 mod decide;
@@ -87,6 +88,8 @@ pub struct RestoreParts<'a> {
     pub ledger: &'a dyn LedgerStore,
     /// The ledger of the storage, which knows whether a series was ever backed up.
     pub storage: Option<&'a dyn LedgerStore>,
+    /// What lies beside the storage, where it is a prefix of a bucket.
+    pub siblings: Option<&'a Siblings>,
     /// The engine.
     pub engine: &'a dyn Restore,
     /// What is paused and taken down, where anything is.

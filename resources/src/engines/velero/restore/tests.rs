@@ -117,6 +117,7 @@ impl World {
         let parts = RestoreParts {
             ledger: &self.ledger,
             storage: Some(&self.seen),
+            siblings: None,
             engine: &self.engine,
             pause: None,
             safety: Some(&self.engine),
@@ -226,6 +227,7 @@ async fn a_run_whose_process_died_waits_for_the_restore_that_it_began() {
         let parts = RestoreParts {
             ledger: &world.ledger,
             storage: None,
+            siblings: None,
             engine: &world.engine,
             pause: None,
             safety: None,

@@ -58,6 +58,7 @@ impl World {
         let parts = RestoreParts {
             ledger: &self.ledger,
             storage: None,
+            siblings: None,
             engine: &engine,
             pause: Some(pause),
             safety: None,
