@@ -18,7 +18,7 @@ help: ## List what can be made
 
 quickstart: ## Watch a backup, a loss and a recovery go through a real apply, in a scratch folder
 	cargo build --locked --release -p terraform-provider-dr
-	cargo run --locked --release --quiet -p acceptance-tests --bin quickstart -- --provider $(TARGET)/release/terraform-provider-dr
+	cargo run --locked --release -p acceptance-tests --bin quickstart -- --provider $(TARGET)/release/terraform-provider-dr
 
 # Most of the time a test waits for a server or for a controller's next look: two of them share a processor.
 test: ## Run every test there is, after getting what they need and the machine lacks

@@ -275,6 +275,8 @@ impl BackupJobs {
         let OpenBackup { target, ledger, others, engine } = self.open(model)?.ok_or_else(not_known)?;
         let after = After::of(&self.shared, &model.after, ledger.as_ref()).await?;
         let job = self.job(model, &target)?;
+        let connection = model.target.known().map_or(Attr::Unknown, |target| target.connection.clone());
+        jobs::warn_of_token(context, &self.shared, &job.engine, &connection, deadline.limit()).await;
         let parts = BackupParts {
             ledger: ledger.as_ref(),
             after: after.as_ref().map(|after| (after.key.as_str(), after.ledger(ledger.as_ref()))),

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use dr_framework::{Attr, Diagnostic, Diagnostics, Model, Path};
+use dr_framework::{Attr, Context, Diagnostic, Diagnostics, Model, Path};
 use jiff::Timestamp;
 
+use crate::clock;
+use crate::engines::restic::model as restic;
 use crate::ledger::{ConfigMapLedger, LedgerStore, PathLedger, PinnedPoint, Triggers};
 use crate::reference::Reference;
 use crate::run::{Candidate, RunError};
@@ -159,8 +162,37 @@ pub fn not_importable(type_name: &str) -> Diagnostics {
 }
 
 /// Tells the user what a run has to say beside its result.
-pub fn report(context: &dr_framework::Context, name: &str, warnings: &[String]) {
+pub fn report(context: &Context, name: &str, warnings: &[String]) {
     for warning in warnings {
-        context.report(Diagnostic::warning(format!("About {name}"), format!("{}.", sentence(warning))));
+        context.report(Diagnostic::warning(about(name, warning), format!("{}.", sentence(warning))));
     }
+}
+
+/// Warns, once for each connection, of a token that ends before a job in a cluster has to. `engine` is the job's.
+pub async fn warn_of_token(context: &Context, shared: &Shared, engine: &str, connection: &Attr<String>, limit: Duration) {
+    let (false, Some(connection)) = (engine == restic::ENGINE, connection.text()) else { return };
+    let Ok(Some(cluster)) = shared.cluster(connection, &Path::default()) else { return };
+    let ends = clock::now() + limit;
+    let Some(expires) = cluster.token_expires().await.filter(|expires| *expires < ends) else { return };
+    if shared.warns_first(&format!("token of {connection}")) {
+        context.report(Diagnostic::warning(
+            format!("The token of connection `{connection}` may end too early"),
+            format!(
+                "It is good until {expires}, and a job may take until {ends}. A token by `exec` or `token_file` is read \
+                 again when it has ended; a smaller `timeouts` ends the job first."
+            ),
+        ));
+    }
+}
+
+/// How many words of a warning are in its summary.
+const SUMMARY: usize = 8;
+
+/// The summary of a warning: OpenTofu shows one of several that have the same, and drops the others.
+pub fn about(name: &str, warning: &str) -> String {
+    let mut words = warning.split_whitespace();
+    let mut summary = words.by_ref().take(SUMMARY).collect::<Vec<_>>().join(" ");
+    let dots = if words.next().is_some() { "…" } else { "" };
+    summary.truncate(summary.trim_end_matches(['.', ',', ':', ';']).len());
+    format!("About {name}: {summary}{dots}")
 }

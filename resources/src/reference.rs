@@ -9,7 +9,7 @@ pub struct Reference {
     /// What it names: `backup_target`, `backup_job`, `restore_job`, or `store`.
     #[dr(required)]
     pub kind: Attr<String>,
-    /// The engine: `restic`.
+    /// The engine: `restic`, `velero`, `k8up` or `volsync`.
     #[dr(required)]
     pub engine: Attr<String>,
     /// The name of the connection in the provider block; `local` for a local store.

@@ -5,6 +5,7 @@ use dr_framework::{Attr, Context, Diagnostic, Diagnostics, Path, Result};
 use crate::connections::kubernetes::{ClusterError, Unreachable};
 use crate::engines::concepts::{Blame, Failure, TargetServer};
 use crate::engines::declared::{Adopt, Declared, Found, NotPut};
+use crate::jobs;
 use crate::reference::Reference;
 use crate::shared::Shared;
 
@@ -176,7 +177,8 @@ impl Registration<'_> {
             self.shared.took_over(&found.uid);
         }
         for warning in self.objects.settle().await.map_err(failed)? {
-            self.context.report(Diagnostic::warning(format!("About {}", self.objects.what()), format!("{warning}.")));
+            self.context
+                .report(Diagnostic::warning(jobs::about(&self.objects.what(), &warning), format!("{warning}.")));
         }
         Ok(Memory { uid: Some(found.uid), server_uid: Some(server_uid) })
     }

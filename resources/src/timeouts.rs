@@ -82,6 +82,7 @@ pub async fn within<T>(
 
 /// Ends a run's waiting when the user asks to stop, or when its time is over. Dropped, it never does.
 pub struct Deadline {
+    limit: Duration,
     cancel: Cancel,
     expired: watch::Receiver<bool>,
     task: tokio::task::JoinHandle<()>,
@@ -102,7 +103,12 @@ impl Deadline {
             // The sender has to outlive whoever asks.
             sender.closed().await;
         });
-        Deadline { cancel: Cancel::new(receiver), expired, task }
+        Deadline { limit, cancel: Cancel::new(receiver), expired, task }
+    }
+
+    /// How long all may take.
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// The signal for a run.

@@ -4,21 +4,23 @@ use std::fmt::Write;
 
 use dr_framework::{Field, Nesting, Type};
 
-/// Which of the three lists an attribute is in.
+/// Which of the lists an attribute is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Required,
+    /// Of a group exactly one has to be set.
+    OneOf,
     Optional,
     ReadOnly,
 }
 
 impl Part {
-    const ALL: [Part; 3] = [Part::Required, Part::Optional, Part::ReadOnly];
+    const ALL: [Part; 4] = [Part::Required, Part::OneOf, Part::Optional, Part::ReadOnly];
 
     fn of(field: &Field) -> Self {
         match field {
-            // Of a group exactly one has to be set.
-            field if field.required || field.one_of.is_some() => Part::Required,
+            field if field.one_of.is_some() => Part::OneOf,
+            field if field.required => Part::Required,
             field if field.optional => Part::Optional,
             _ => Part::ReadOnly,
         }
@@ -27,6 +29,7 @@ impl Part {
     fn title(self) -> &'static str {
         match self {
             Part::Required => "Required",
+            Part::OneOf => "Exactly One Of",
             Part::Optional => "Optional",
             Part::ReadOnly => "Read-Only",
         }
@@ -45,8 +48,10 @@ pub fn schema(fields: &[Field]) -> String {
 pub fn slice(field: &Field) -> String {
     let mut text = String::new();
     if let Some((_, fields)) = field.nested() {
+        let required = |name: &str| fields.iter().any(|field| field.name == name && field.required);
         for (name, line) in rows(fields, "") {
-            let _ = writeln!(text, "- `{name}` {line}");
+            let mark = if required(&name) { "(Required) " } else { "" };
+            let _ = writeln!(text, "- `{name}` {mark}{line}");
         }
     }
     text
@@ -104,9 +109,6 @@ fn line(field: &Field, path: &str) -> String {
         marks.push("Deprecated".to_owned());
     }
     let mut text = format!("({}) {}", marks.join(", "), sentence(&field.attribute().description));
-    if field.one_of.is_some() {
-        text.push_str(" Exactly one engine block is set.");
-    }
     if let Some(why) = &field.deprecated {
         let _ = write!(text, " {why}");
     }
@@ -222,12 +224,7 @@ mod tests {
         let mut outer = Field::new("drills", inner, "Drills.");
         outer.one_of = Some("engine");
         let text = schema(&[outer]);
-        assert!(
-            text.contains(
-                "### Required\n\n- `drills` (Attributes Map) Drills. Exactly one engine block is set. (see [below"
-            ),
-            "{text}"
-        );
+        assert!(text.contains("### Exactly One Of\n\n- `drills` (Attributes Map) Drills. (see [below"), "{text}");
         assert!(text.contains("### Nested Schema for `drills`\n\nOptional:\n\n- `mode`"), "{text}");
     }
 }

@@ -323,7 +323,7 @@ fn a_live_lock_keeps_old_points_and_a_dead_one_is_cleared(scene: &mut Scene) -> 
     documents.release = 1;
     let text = documents.configuration().replace("keep_last = 20", "keep_last = 1");
     scene.workspace.write(&text)?;
-    scene.workspace.set("DR_TEST_CLOCK_SPEED", "600");
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "300");
     // Two may add at once; to remove, one has to be alone.
     let live =
         scene.workspace.apply()?.ok().and_then(|run| run.says(&["Warning:", "locked", &restic.id().to_string()]));

@@ -320,6 +320,11 @@ fn what_k8up_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Result
             run.fails(expected)?
         };
     }
+    // k8up keeps by repository and namespace, whichever schedule says so.
+    let second = good.split("resource \"dr_backup_schedule\"").nth(1).context("there is a schedule")?;
+    let second = second.replace("nightly", "weekly").replace("keep_daily = 7", "keep_daily = 30");
+    scene.workspace.write(&format!("{good}resource \"dr_backup_schedule\"{second}"))?;
+    scene.workspace.plan()?.fails(&["Two policies on one scope", "k8up repository"])?;
     // A token matters only where k8up is to use it.
     let token = good.replace("region            = ", "session_token = \"t\"\n      region = ");
     scene.workspace.write(&token.replace("credentials = \"k8up_keys\"", "credentials = \"connection\""))?;

@@ -72,6 +72,10 @@ fn prevent_refuses_to_destroy(scene: &mut Scene) -> Result<()> {
     let before = Manifest::of(&scene.repository())?;
     scene.workspace.plan_with(&["-destroy"])?.fails(&["dr_backup_target.documents", "deletion_policy"])?;
     scene.workspace.destroy()?.fails(&["deletion_policy"])?;
+    // The half of a replacement that destroys is not planned.
+    scene.workspace.apply_with(&["-replace=dr_backup_target.documents"])?.fails(&["Destroy prevented"])?;
+    scene.workspace.run(&["taint", "dr_backup_target.documents"])?.ok()?;
+    scene.workspace.apply()?.fails(&["Destroy prevented"])?;
     before.assert_same(&scene.repository())
 }
 

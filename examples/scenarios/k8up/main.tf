@@ -43,7 +43,7 @@ resource "dr_restore_job" "volume" {
 
   name       = each.key
   source     = dr_backup_target.application[each.key].ref
-  on_missing = "skip" # the first apply of all has nothing to restore
+  on_missing = "skip" # the first apply of all has nothing to restore; take it out afterwards
   rto        = "30m"
 
   k8up = {

@@ -37,7 +37,8 @@ resource "dr_restore_job" "application" {
 
   name       = each.key
   source     = dr_backup_target.velero.ref
-  on_missing = "skip" # the first apply of all has nothing to restore
+  when       = "target_missing_or_empty"
+  on_missing = "skip" # the first apply of all has nothing to restore; take it out afterwards
   velero     = { included_namespaces = [each.key] }
 }
 

@@ -44,14 +44,14 @@ resource "dr_backup_target" "application" {
   volsync = { cluster = var.cluster, namespace = each.value.namespace, password = "repository" }
 }
 
-# A claim that is missing is made and filled from its newest point, once. A mistyped prefix is an error here: VolSync would
-# start a new, empty repository and call it a success.
+# A claim that is missing is made and filled from its newest point, once. Without on_missing a mistyped prefix is an error here, where
+# VolSync would start a new, empty repository and call it a success.
 resource "dr_restore_job" "volume" {
   for_each = var.claims
 
   name       = each.key
   source     = dr_backup_target.application[each.key].ref
-  on_missing = "skip" # the first apply of all has nothing to restore
+  on_missing = "skip" # the first apply of all has nothing to restore; take it out afterwards
 
   volsync = {
     pvc                = each.value.pvc

@@ -42,21 +42,21 @@ pub struct BackupTarget {
     /// Where the data lies: `local`, or `s3` with `bucket`.
     #[dr(required)]
     pub store: Attr<StoreModel>,
-    /// How long recovery points are kept: `keep` of a `dr_retention_policy`. Applied with each backup job. Left out,
-    /// nothing is removed.
+    /// How long recovery points are kept: `keep` of a `dr_retention_policy`. Applied with each backup job of the `restic` engine.
+    /// Left out, nothing is removed. With engines in a cluster retention belongs to the `dr_backup_schedule`.
     #[dr(optional)]
     pub retention: Attr<KeepModel>,
     /// `read_write`, or `read_only`: nothing is written there, not even a lock; only restores and listings are accepted.
     #[dr(default = "read_write", validate = validators::access)]
     pub access: Attr<String>,
-    /// What a destroy does with what is stored: `keep` it, `delete` it, or `prevent` the destroy.
+    /// What a destroy does with what is stored: `keep` it, `delete` it (the `restic` engine alone), or `prevent` the destroy.
     #[dr(default = "keep", validate = validators::deletion_policy)]
     pub deletion_policy: Attr<String>,
-    /// What a create does with a repository that is there already: `if_compatible` and `always` take it over when the
-    /// password opens it, `never` refuses.
+    /// What a create does with what is there already: `if_compatible` takes over a repository that the password opens, and in a
+    /// cluster an object that this provider made; `always` takes over an object that something else made, too; `never` refuses.
     #[dr(default = "if_compatible", validate = validators::adopt)]
     pub adopt: Attr<String>,
-    /// The repository id that has to be found there; another one is an error.
+    /// What has to be found there, or it is an error: the id of the repository, in a cluster the uid of its namespace `kube-system`.
     #[dr(optional)]
     pub expect_server_uid: Attr<String>,
     /// How long operations may take, like `30m`; 10 minutes if left out, and 5 to refresh.

@@ -186,7 +186,7 @@ pub enum RunError {
     },
     /// A backup would store a new or empty thing over older points.
     #[error(
-        "this would store a backup over {count} older recovery point{}, the newest of {newest}, and {what}: add `after`, or set first_backup = \"allow\"", if *.count == 1 { "" } else { "s" }
+        "this would store a backup over {count} older recovery point{}, the newest of {newest}, and {what}: restore it first, with a restore job that `after` names and whose `when` is met; to store it all the same, set first_backup = \"allow\"", if *.count == 1 { "" } else { "s" }
     )]
     FirstBackup {
         /// What is new or empty about it.

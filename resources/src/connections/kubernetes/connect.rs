@@ -274,7 +274,9 @@ fn settle_credentials(auth: &mut AuthInfo, redactor: &Redactor) -> Result<Option
             redactor.learn(secret);
         }
     }
-    Ok(value.get("token").and_then(Value::as_str).and_then(expiry))
+    // What comes from a file or a program is read again when it has ended.
+    let is_fixed = value.get("tokenFile").is_none() && auth.exec.is_none();
+    Ok(value.get("token").filter(|_| is_fixed).and_then(Value::as_str).and_then(expiry))
 }
 
 /// `exp` of a JSON web token.

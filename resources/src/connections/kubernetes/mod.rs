@@ -122,7 +122,7 @@ impl Cluster {
         self.0.unreachable == Unreachable::Lost && self.0.line.is_out_of_reach()
     }
 
-    /// When the token ends, if there is one that says so.
+    /// When the token ends, if there is one that says so and that nothing can be read anew from.
     pub async fn token_expires(&self) -> Option<jiff::Timestamp> {
         self.0.line.expires().await
     }

@@ -679,4 +679,9 @@ async fn the_end_of_a_token_is_known_where_it_says_so() {
         let cluster = quick(line(host("127.0.0.1:9", Who::Token(Secret::new(token)))));
         assert_eq!(cluster.token_expires().await.map(|at| at.as_second()), expires);
     }
+    // One in a file is read again.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("a.{claims}.b")).unwrap();
+    let cluster = quick(line(host("127.0.0.1:9", Who::TokenFile(file.path().to_owned()))));
+    assert_eq!(cluster.token_expires().await, None);
 }

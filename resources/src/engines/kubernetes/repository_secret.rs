@@ -260,14 +260,15 @@ impl Settle for Complete {
         let Some(proof) = &self.proof else { return Ok(()) };
         let held = |key: &str| live.map(|live| &live.data["data"][key]).filter(|held| held.is_string());
         let stays = |key: &str| held(key).is_some() && held(key) == wanted.body.as_ref().map(|body| &body["data"][key]);
-        let place_stays = self.location.as_ref().is_some_and(|(key, _)| stays(key));
+        // Where it does not say where the repository is, nothing tells that it was moved.
+        let place_stays = self.location.as_ref().is_none_or(|(key, _)| stays(key));
         let lost = match (held(proof.key), place_stays) {
             (Some(_), _) if stays(proof.key) => None,
             (Some(_), true) => Some(Lost::Here),
             (Some(_), false) => Some(Lost::Elsewhere),
             (None, _) => None,
         };
-        if lost.is_none() && stays(proof.key) && (place_stays || self.location.is_none()) {
+        if stays(proof.key) && place_stays {
             return Ok(());
         }
         proof.check(&format!("Secret {}", self.secret), lost).await

@@ -48,7 +48,11 @@ pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyR
         }
         Ok(Err(error @ EngineError::Storage { .. })) => return Err(error),
         Ok(Err(error)) => found.push(format!("the rest can't be checked: {error}")),
-        Err(_) => found.push("the rest can't be checked: its folders or index make no sense".to_owned()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let text = text.map(|text| format!(" ({})", sentence(text))).unwrap_or_default();
+            found.push(format!("the rest can't be checked: its folders or index make no sense{text}"));
+        }
     }
     // What a store that was out of reach left out looks like damage, or makes rustic_core panic.
     if let Some(error) = opened.lost.error() {
