@@ -61,7 +61,7 @@ pub struct BackupJobModel {
     pub first_backup: Attr<String>,
     /// What a destroy does with the backup that `result` names: `keep` it, `delete` it with all that it stored, or `prevent`
     /// the destroy. Only Velero can delete one backup and keep the others. Backups of earlier runs of the job stay. In a
-    /// replacement the backup goes before the new one is stored, unless `create_before_destroy` turns that round. The newest
+    /// replacement the backup goes before the new one is stored, unless `create_before_destroy` turns that round. A
     /// backup of what is missing, empty or newer than it is not deleted, unless `first_backup` is `allow`. Restores of other
     /// clusters from the same bucket are not seen.
     #[dr(default = "keep", validate = validators::deletion_policy)]
@@ -497,7 +497,13 @@ impl Resource for BackupJobs {
         planned.check_deletion().into_result()?;
         let done = self.run(context, &planned, cause, &deadline).await?;
         let stored = done.outcome == BackupOutcome::Stored;
+        let ran_before = prior.as_ref().and_then(|prior| prior.r#ref.known().map(|reference| reference.uid.clone()));
         let before = prior.and_then(|prior| prior.result.into_known());
+        // The run that the result is of.
+        let key = match (&before, ran_before) {
+            (Some(_), Some(key)) if !stored => key,
+            _ => Attr::Known(done.key.clone()),
+        };
         let result = match before {
             // Not running leaves the last backup what it was.
             Some(before) if !stored => ResultModel { server_uid: planned.target_uid(), ..before },
@@ -506,7 +512,7 @@ impl Resource for BackupJobs {
         let last_run = if stored { "succeeded" } else { "none" };
         let status = if self.shared.is_drill() { "drill" } else { "normal" };
         Ok(BackupJobModel {
-            r#ref: Attr::Known(self.reference(&planned, Attr::Known(done.key.clone()))),
+            r#ref: Attr::Known(self.reference(&planned, key)),
             server_uid: planned.target_uid(),
             last_run: last_run.into(),
             status: status.into(),

@@ -161,18 +161,26 @@ pub fn not_importable(type_name: &str) -> Diagnostics {
     )
 }
 
-/// Tells the user what a run has to say beside its result.
+/// Tells the user what a run has to say beside its result. OpenTofu shows one of several warnings with the same summary, so each
+/// has its number.
 pub fn report(context: &Context, name: &str, warnings: &[String]) {
-    for warning in warnings {
-        context.report(Diagnostic::warning(about(name, warning), format!("{}.", sentence(warning))));
+    for (number, warning) in (1..).zip(warnings) {
+        let number = if number == 1 { String::new() } else { format!(" ({number})") };
+        context.report(Diagnostic::warning(format!("About {name}{number}"), format!("{}.", sentence(warning))));
     }
 }
 
 /// Warns, once for each connection, of a token that ends before a job in a cluster has to. `engine` is the job's.
-pub async fn warn_of_token(context: &Context, shared: &Shared, engine: &str, connection: &Attr<String>, limit: Duration) {
+pub async fn warn_of_token(
+    context: &Context,
+    shared: &Shared,
+    engine: &str,
+    connection: &Attr<String>,
+    limit: Duration,
+) {
     let (false, Some(connection)) = (engine == restic::ENGINE, connection.text()) else { return };
     let Ok(Some(cluster)) = shared.cluster(connection, &Path::default()) else { return };
-    let ends = clock::now() + limit;
+    let Ok(ends) = clock::now().checked_add(limit) else { return };
     let Some(expires) = cluster.token_expires().await.filter(|expires| *expires < ends) else { return };
     if shared.warns_first(&format!("token of {connection}")) {
         context.report(Diagnostic::warning(
@@ -183,16 +191,4 @@ pub async fn warn_of_token(context: &Context, shared: &Shared, engine: &str, con
             ),
         ));
     }
-}
-
-/// How many words of a warning are in its summary.
-const SUMMARY: usize = 8;
-
-/// The summary of a warning: OpenTofu shows one of several that have the same, and drops the others.
-pub fn about(name: &str, warning: &str) -> String {
-    let mut words = warning.split_whitespace();
-    let mut summary = words.by_ref().take(SUMMARY).collect::<Vec<_>>().join(" ");
-    let dots = if words.next().is_some() { "…" } else { "" };
-    summary.truncate(summary.trim_end_matches(['.', ',', ':', ';']).len());
-    format!("About {name}: {summary}{dots}")
 }

@@ -176,10 +176,8 @@ impl Registration<'_> {
         if memory.uid.as_ref() != Some(&found.uid) {
             self.shared.took_over(&found.uid);
         }
-        for warning in self.objects.settle().await.map_err(failed)? {
-            self.context
-                .report(Diagnostic::warning(jobs::about(&self.objects.what(), &warning), format!("{warning}.")));
-        }
+        let warnings = self.objects.settle().await.map_err(failed)?;
+        jobs::report(self.context, &self.objects.what(), &warnings);
         Ok(Memory { uid: Some(found.uid), server_uid: Some(server_uid) })
     }
 

@@ -508,7 +508,7 @@ impl RestoreJobs {
         if let Some(why) = prior.and_then(RestoreJobModel::withdrawn).filter(|_| !planned.performs()) {
             return runs(why);
         }
-        let moves = |prior: &&RestoreJobModel| prior.has_handed_over() && Self::hands_over_elsewhere(prior, planned);
+        let moves = |prior: &&RestoreJobModel| prior.has_handed_over() && self.hands_over_elsewhere(prior, planned);
         if prior.filter(moves).is_some() && !planned.performs() {
             return runs("it hands over by another name or in another place now".to_owned());
         }
@@ -612,12 +612,11 @@ impl RestoreJobs {
         let Some(Reached::S3 { connection, bucket, prefix }) = self.shared.reach(&place, &path)? else {
             return Ok(None);
         };
-        let (around, name) = prefix.rsplit_once('/').unwrap_or(("", &prefix));
-        if name.is_empty() {
+        if prefix.is_empty() {
             return Ok(None);
         }
-        let around = self.shared.clients.bucket(&connection, &bucket, around);
-        Ok(around.ok().map(|around| Siblings { around: Box::new(around), name: name.to_owned() }))
+        let bucket = self.shared.clients.bucket(&connection, &bucket, "");
+        Ok(bucket.ok().map(|bucket| Siblings { bucket: Box::new(bucket), prefix }))
     }
 
     /// Removes what a job handed over, from the server that it was handed over on. A drill leaves alone what is none of its
@@ -641,17 +640,20 @@ impl RestoreJobs {
         }
     }
 
-    /// What is handed over under a name, for this process.
-    fn image(model: &RestoreJobModel, name: Option<&str>) -> Option<String> {
+    /// What is handed over under a name, for this process; a connection's alias is the connection.
+    fn image(&self, model: &RestoreJobModel, name: Option<&str>) -> Option<String> {
         let (block, source) = (model.block()?, model.source.known()?);
         let (connection, scope) = block.place(source);
-        Some(format!("{} {} {}/{}", block.engine(), connection.text()?, scope.text()?, name?))
+        let connection = connection.text()?;
+        let cluster = self.shared.cluster(connection, &Path::default()).ok().flatten();
+        let connection = cluster.as_ref().map_or(connection, |cluster| cluster.name());
+        Some(format!("{} {connection} {}/{}", block.engine(), scope.text()?, name?))
     }
 
     /// Two jobs that hand over by one name would take each other's away.
     fn claim_image(&self, planned: &RestoreJobModel) -> Result<()> {
         let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return Ok(()) };
-        let Some(image) = Self::image(planned, planned.name.text()) else { return Ok(()) };
+        let Some(image) = self.image(planned, planned.name.text()) else { return Ok(()) };
         let Some(target) = block.destination(&self.shared, source)?.filter(|_| planned.perform == Attr::Known(false))
         else {
             return Ok(());
@@ -663,10 +665,8 @@ impl RestoreJobs {
     }
 
     /// Whether what a job hands over has another name or another place now.
-    fn hands_over_elsewhere(prior: &RestoreJobModel, planned: &RestoreJobModel) -> bool {
-        let place =
-            |job: &RestoreJobModel| job.block().zip(job.source.known()).map(|(block, source)| block.place(source));
-        prior.handed_over_as() != planned.name.text() || place(prior) != place(planned)
+    fn hands_over_elsewhere(&self, prior: &RestoreJobModel, planned: &RestoreJobModel) -> bool {
+        self.image(prior, prior.handed_over_as()) != self.image(planned, planned.name.text())
     }
 
     async fn record_standing(
@@ -870,10 +870,7 @@ impl Resource for RestoreJobs {
             self.preview(context, &plan.planned, &due.reasons).await;
         }
         let planned = &mut plan.planned;
-        for warning in &due.warnings {
-            let name = planned.name.text().unwrap_or("a restore job");
-            context.report(Diagnostic::warning(jobs::about(name, warning), format!("{warning}.")));
-        }
+        jobs::report(context, planned.name.text().unwrap_or("a restore job"), &due.warnings);
         let Some(prior) = plan.prior.filter(|_| decided && due.change == Change::None) else {
             planned.point = match &due.point {
                 PlannedPoint::Exactly(candidate) if decided => Attr::Known(PointModel::from(candidate)),
@@ -931,8 +928,9 @@ impl Resource for RestoreJobs {
         }
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
         let deadline = Deadline::start(context, timeouts::of(&planned.timeouts, operation, timeouts::JOB));
-        if let Some(image) = Self::image(&planned, planned.name.text()).filter(|_| !planned.performs()) {
-            self.shared.took_over(&image);
+        let image = self.image(&planned, planned.name.text()).filter(|_| !planned.performs());
+        if let Some(image) = &image {
+            self.shared.took_over(image);
         }
         let withdrawing = prior.clone();
         // New triggers are the word that the place is right, whatever file system it is on now.
@@ -943,9 +941,13 @@ impl Resource for RestoreJobs {
             // What an earlier run handed over would fill new claims for ever.
             self.withdraw(withdrawing.as_ref()).await?;
         }
-        let done = self.run(context, &before, approved, &deadline).await?;
+        let done = self.run(context, &before, approved, &deadline).await.inspect_err(|_| {
+            if let Some(image) = &image {
+                self.shared.gave_up(image);
+            }
+        })?;
         if let Some(prior) =
-            withdrawing.filter(|prior| !planned.performs() && Self::hands_over_elsewhere(prior, &planned))
+            withdrawing.filter(|prior| !planned.performs() && self.hands_over_elsewhere(prior, &planned))
         {
             self.withdraw(Some(&prior)).await?;
         }
@@ -976,7 +978,7 @@ impl Resource for RestoreJobs {
 
     async fn delete(&self, _: &Context, state: RestoreJobModel) -> Result<()> {
         // The record stays in the ledger, so that the same job applied again finds what it did.
-        let image = Self::image(&state, state.handed_over_as());
+        let image = self.image(&state, state.handed_over_as());
         // The job may go on at another address, which has no `moved` block.
         if !image.is_some_and(|image| self.shared.was_taken_over(&image)) {
             self.withdraw(Some(&state)).await?;

@@ -76,6 +76,16 @@ pub enum Reached {
     },
 }
 
+impl Reached {
+    /// The same text for the same place, without secrets.
+    pub fn place(&self) -> String {
+        match self {
+            Reached::Local { path } => path.display().to_string(),
+            Reached::S3 { connection, bucket, prefix } => format!("{} {bucket}/{prefix}", connection.server_name()),
+        }
+    }
+}
+
 impl Shared {
     /// Nothing is configured yet.
     pub fn new(redactor: Redactor) -> Self {
@@ -111,6 +121,11 @@ impl Shared {
     /// Notes that a create made or took over what has this uid, or the image that is called so.
     pub fn took_over(&self, uid: &str) {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned());
+    }
+
+    /// Takes back what [`Shared::took_over`] noted.
+    pub fn gave_up(&self, uid: &str) {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     /// Whether a create of this process made or took that over.

@@ -724,7 +724,7 @@ fn a_backup_that_may_not_be_deleted_stays_and_the_reason_is_told(scene: &mut Sce
 
     // What it holds is gone since.
     api.delete("v1", "ConfigMap", &world.name, "letters")?;
-    scene.workspace.apply_with(&destroy)?.fails(&["is the newest that there is", "first_backup", "deletion_policy"])?;
+    scene.workspace.apply_with(&destroy)?.fails(&["holds what may be lost", "first_backup", "deletion_policy"])?;
     api.apply(&letter(&world.name))?;
 
     // Velero's own words: a snapshot of a location that it does not know.

@@ -139,11 +139,13 @@ impl BackupResult {
     }
 }
 
-/// Refuses to remove the newest point of something that is lost since, by what the engine sees and these ledgers hold.
+/// Refuses to remove a point of what is lost since, by what the engine sees and these ledgers hold.
 pub async fn check_removal(point: &str, engine: &dyn Backup, ledgers: &[&dyn LedgerStore]) -> Result<(), RunError> {
     let failed = |source| RunError::BeforeWriting { step: "looking at what was backed up", source };
-    let histories = engine.histories().await.map_err(failed)?;
-    guard::check_removal(point, &histories, &records(ledgers).await?)
+    match engine.sources_of(point).await.map_err(failed)? {
+        Some(sources) => guard::check_removal(point, &sources, &records(ledgers).await?),
+        None => Ok(()),
+    }
 }
 
 async fn records(ledgers: &[&dyn LedgerStore]) -> Result<Vec<Record>, LedgerError> {

@@ -196,11 +196,9 @@ pub enum RunError {
         /// When the newest was taken.
         newest: jiff::Timestamp,
     },
-    /// A backup is to be removed that is the newest of what is gone.
-    #[error(
-        "backup {point} is the newest that there is, and {what}: set first_backup = \"allow\" to let it go all the same"
-    )]
-    LastOfLost {
+    /// A backup is to be removed that holds what is gone.
+    #[error("backup {point} holds what may be lost: {what}. Set first_backup = \"allow\" to let it go all the same")]
+    HoldsLost {
         /// The point.
         point: String,
         /// What is new, empty or missing.

@@ -136,6 +136,11 @@ pub trait Backup: Points {
         Ok(vec![History { points: self.list().await?.points, probe: self.probe().await? }])
     }
 
+    /// What a point that may be removed holds, as that is now. `None` when the point is gone.
+    async fn sources_of(&self, _point: &str) -> Result<Option<PointSources>, EngineError> {
+        Ok(None)
+    }
+
     /// A digest of what is read, for jobs whose name says too little.
     fn reads(&self) -> Option<String> {
         None
@@ -164,6 +169,15 @@ pub struct History {
     pub points: Vec<Point>,
     /// What the part looks like now.
     pub probe: Probe,
+}
+
+/// What a point holds, as it is now.
+#[derive(Debug, Clone)]
+pub struct PointSources {
+    /// When the point was taken.
+    pub taken: jiff::Timestamp,
+    /// What each part looks like.
+    pub probes: Vec<Probe>,
 }
 
 /// What a backup stored.

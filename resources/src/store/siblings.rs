@@ -2,12 +2,12 @@
 
 use super::{ObjectStore, StoreError};
 
-/// A prefix, and the objects around it.
+/// A prefix of a bucket.
 pub struct Siblings {
-    /// The folder that holds the prefix.
-    pub around: Box<dyn ObjectStore>,
-    /// The prefix' own last part.
-    pub name: String,
+    /// The bucket.
+    pub bucket: Box<dyn ObjectStore>,
+    /// The prefix, without slashes at its ends.
+    pub prefix: String,
 }
 
 /// What is in a folder of backups: restic's and Velero's.
@@ -17,24 +17,32 @@ const HOLDS_BACKUPS: [&str; 2] = ["snapshots", "backups"];
 const SHORTEST: usize = 4;
 
 impl Siblings {
-    /// The name of a sibling that holds backups and is called so but for one slip of the keyboard. `None` also where nobody may
-    /// list what is around the prefix.
-    pub async fn mistyped(&self) -> Option<String> {
-        self.look().await.unwrap_or_else(|error| {
-            tracing::info!(%error, "what lies beside a prefix could not be listed");
-            None
-        })
-    }
-
-    async fn look(&self) -> Result<Option<String>, StoreError> {
-        let folders = self.around.list_folders("").await?;
-        for folder in folders.into_iter().filter(|folder| is_slip(&self.name, folder)) {
-            let inside = self.around.list_folders(&format!("{folder}/")).await?;
-            if inside.iter().any(|name| HOLDS_BACKUPS.contains(&name.as_str())) {
-                return Ok(Some(folder));
+    /// The prefix that holds backups and is called so but for one slip of the keyboard in one of its parts. What nobody may list
+    /// is passed over.
+    pub async fn mistyped(&self) -> Result<Option<String>, StoreError> {
+        let parts: Vec<&str> = self.prefix.split('/').collect();
+        for (level, part) in parts.iter().enumerate() {
+            let around: String = parts.iter().take(level).map(|part| format!("{part}/")).collect();
+            let below: String = parts.iter().skip(level + 1).map(|part| format!("/{part}")).collect();
+            for folder in self.folders(&around).await?.iter().filter(|folder| is_slip(part, folder)) {
+                let meant = format!("{around}{folder}{below}");
+                let inside = self.folders(&format!("{meant}/")).await?;
+                if inside.iter().any(|name| HOLDS_BACKUPS.contains(&name.as_str())) {
+                    return Ok(Some(meant));
+                }
             }
         }
         Ok(None)
+    }
+
+    async fn folders(&self, of: &str) -> Result<Vec<String>, StoreError> {
+        match self.bucket.list_folders(of).await {
+            Err(StoreError::Denied { reason, .. }) => {
+                tracing::info!(of, reason, "what lies beside a prefix may not be listed");
+                Ok(Vec::new())
+            }
+            found => found,
+        }
     }
 }
 
@@ -86,14 +94,20 @@ mod tests {
     async fn m5_a_prefix_is_mistyped_when_one_that_is_called_nearly_so_holds_backups() {
         let folder = tempfile::tempdir().unwrap();
         let store = LocalStore::new(folder.path());
+        let mistyped = async |prefix: &str| {
+            let bucket = Box::new(LocalStore::new(folder.path()));
+            Siblings { bucket, prefix: prefix.to_owned() }.mistyped().await.unwrap()
+        };
         store.put_bytes("prod/notes/a", Bytes::from("a")).await.unwrap();
-        let siblings = Siblings { around: Box::new(LocalStore::new(folder.path())), name: "prdo".into() };
-        assert_eq!(siblings.mistyped().await, None, "no backups are there");
+        assert_eq!(mistyped("prdo").await, None, "no backups are there");
         store.put_bytes("prod/backups/monday/velero-backup.json", Bytes::from("{}")).await.unwrap();
-        assert_eq!(siblings.mistyped().await.as_deref(), Some("prod"));
-        let right = Siblings { name: "prod".into(), ..siblings };
-        assert_eq!(right.mistyped().await, None);
-        let nowhere = Siblings { around: Box::new(LocalStore::new("/nonexistent/place")), name: "prdo".into() };
-        assert_eq!(nowhere.mistyped().await, None);
+        assert_eq!(mistyped("prdo").await.as_deref(), Some("prod"));
+        assert_eq!(mistyped("prod").await, None);
+        store.put_bytes("sites/home/wiki/snapshots/1e5f", Bytes::from("{}")).await.unwrap();
+        assert_eq!(mistyped("sites/hoem/wiki").await.as_deref(), Some("sites/home/wiki"));
+        assert_eq!(mistyped("sites/home/wikki").await.as_deref(), Some("sites/home/wiki"));
+        assert_eq!(mistyped("sites/hoem/mail").await, None);
+        let nowhere = Siblings { bucket: Box::new(LocalStore::new("/nonexistent/place")), prefix: "prdo".into() };
+        assert!(nowhere.mistyped().await.is_err(), "what can't be read is no first use");
     }
 }

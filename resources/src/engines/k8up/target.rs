@@ -176,7 +176,14 @@ impl RegisteredBlock for K8upTarget {
         let external = self.existing_secret.is_known();
         let force = self.force_conflicts == Attr::Known(true);
         let proof = Proof::of(shared, PASSWORD_KEY, &reached, password.as_ref(), force);
-        let settle = Box::new(Complete { secret: wanted.name.clone(), keys, location: None, external, proof });
+        let settle = Box::new(Complete {
+            secret: wanted.name.clone(),
+            keys,
+            location: None,
+            place: reached.place(),
+            external,
+            proof,
+        });
         let (namespace, waiting) = (namespace.to_owned(), shared.waiting.clone());
         let mut objects = Objects::new(cluster, namespace, vec![wanted], INSTALLED_BY, waiting, settle);
         objects.force = force;

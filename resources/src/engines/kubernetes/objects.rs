@@ -38,8 +38,19 @@ pub trait Settle: Send + Sync {
     /// Waits until the engine took the main object as it is now. What the user should know.
     async fn settle(&self, cluster: &Cluster, namespace: &str) -> Result<Vec<String>, Failure>;
 
-    /// Refuses what must not be written, before it is; `live` is what is there.
-    async fn before_write(&self, _: &Wanted, _live: Option<&DynamicObject>) -> Result<(), Failure> {
+    /// Where the main object leads, for [`Settle::before_write`] of a later configuration.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
+    /// Refuses what must not be written, before it is; `live` is what is there, `before` where an earlier configuration had it
+    /// lead.
+    async fn before_write(
+        &self,
+        _: &Wanted,
+        _live: Option<&DynamicObject>,
+        _before: Option<&str>,
+    ) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -97,6 +108,7 @@ struct Before {
     namespace: String,
     name: String,
     body: Value,
+    place: Option<String>,
 }
 
 impl From<ClusterError> for Failure {
@@ -166,7 +178,8 @@ impl Objects {
                 None => Err(self.absent(wanted).into()),
             };
         };
-        self.settle.before_write(wanted, found.as_deref()).await?;
+        let before = self.before.last().and_then(|before| before.place.as_deref());
+        self.settle.before_write(wanted, found.as_deref(), before).await?;
         Ok(self.write(wanted, body, found.as_deref()).await?)
     }
 
@@ -435,7 +448,7 @@ impl Declared for Objects {
             let Kind { group, version, kind, plural, namespaced } = &wanted.kind;
             json!({
                 "kind": [group, version, kind, plural], "namespaced": namespaced, "namespace": self.namespace,
-                "name": wanted.name, "body": body, "external": self.external,
+                "name": wanted.name, "body": body, "external": self.external, "place": self.settle.place(),
             })
         };
         // What lasts is not this configuration's to take away.
@@ -456,6 +469,7 @@ impl Declared for Objects {
             namespace: text(&object["namespace"]),
             name: text(&object["name"]),
             body: object["body"].clone(),
+            place: object["place"].as_str().map(str::to_owned),
         };
         let ours = |object: &&Value| object["external"] != true;
         self.before = objects.iter().filter(ours).map(object).collect();

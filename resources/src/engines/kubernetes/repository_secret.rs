@@ -159,6 +159,8 @@ pub struct Complete {
     pub keys: Vec<&'static str>,
     /// A key whose value says where the repository is, and where it has to be.
     pub location: Option<(&'static str, String)>,
+    /// Where the provider finds the repository.
+    pub place: String,
     /// Whether it is somebody else's: what we write ourselves is complete.
     pub external: bool,
     /// What makes sure that a password opens the repository before it is written.
@@ -256,21 +258,29 @@ impl Complete {
 
 #[async_trait]
 impl Settle for Complete {
-    async fn before_write(&self, wanted: &Wanted, live: Option<&DynamicObject>) -> std::result::Result<(), Failure> {
+    fn place(&self) -> Option<String> {
+        Some(self.place.clone())
+    }
+
+    async fn before_write(
+        &self,
+        wanted: &Wanted,
+        live: Option<&DynamicObject>,
+        before: Option<&str>,
+    ) -> std::result::Result<(), Failure> {
         let Some(proof) = &self.proof else { return Ok(()) };
-        let held = |key: &str| live.map(|live| &live.data["data"][key]).filter(|held| held.is_string());
-        let stays = |key: &str| held(key).is_some() && held(key) == wanted.body.as_ref().map(|body| &body["data"][key]);
-        // Where it does not say where the repository is, nothing tells that it was moved.
-        let place_stays = self.location.as_ref().is_none_or(|(key, _)| stays(key));
-        let lost = match (held(proof.key), place_stays) {
-            (Some(_), _) if stays(proof.key) => None,
+        let held = live.map(|live| &live.data["data"][proof.key]).filter(|held| held.is_string());
+        let stays = held.is_some() && held == wanted.body.as_ref().map(|body| &body["data"][proof.key]);
+        let place_stays = before == Some(self.place.as_str());
+        if stays && place_stays {
+            return Ok(());
+        }
+        let lost = match (held, place_stays) {
+            (Some(_), _) if stays => None,
             (Some(_), true) => Some(Lost::Here),
             (Some(_), false) => Some(Lost::Elsewhere),
             (None, _) => None,
         };
-        if stays(proof.key) && place_stays {
-            return Ok(());
-        }
         proof.check(&format!("Secret {}", self.secret), lost).await
     }
 
@@ -377,6 +387,7 @@ mod tests {
             secret: "x".into(),
             keys: vec!["LOCATION", "PASSWORD", "ca.pem"],
             location: Some(("LOCATION", "s3:http://s/docs".into())),
+            place: "http://s docs".into(),
             external: true,
             proof: None,
         };

@@ -50,7 +50,9 @@ pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyR
         Ok(Err(error)) => found.push(format!("the rest can't be checked: {error}")),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let text = text.map(|text| format!(" ({})", sentence(text))).unwrap_or_default();
+            let text = text
+                .map(|text| format!(" ({})", sentence(text).chars().take(200).collect::<String>()))
+                .unwrap_or_default();
             found.push(format!("the rest can't be checked: its folders or index make no sense{text}"));
         }
     }

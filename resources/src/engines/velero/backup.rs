@@ -18,7 +18,8 @@ use crate::clock;
 use crate::connections::kubernetes::Kind;
 use crate::ledger::{JobKind, LedgerStore, PinnedPoint, Record, Verdict, engine_object_name};
 use crate::run::{
-    self, Backup, BackupStored, EngineError, Held, History, Journal, Listing, Points, Probe, ReadBack, TargetState,
+    self, Backup, BackupStored, EngineError, Held, History, Journal, Listing, PointSources, Points, Probe, ReadBack,
+    TargetState,
 };
 
 /// What a namespace is looked at for. Secrets are never listed.
@@ -84,6 +85,11 @@ impl NamespaceBackup {
         included && !self.excluded.iter().any(|pattern| fits(pattern, namespace))
     }
 
+    /// Whether a namespace is the cluster's own, or Velero's.
+    fn is_system(&self, name: &str) -> bool {
+        name.starts_with("kube-") || name == "default" || name == self.server.namespace
+    }
+
     /// A namespace as it is now, by the name under which a restore that filled it wrote it down.
     async fn probe_namespace(&self, name: &str, records: &[Record]) -> Result<Probe, EngineError> {
         let selection = Selection {
@@ -125,8 +131,7 @@ impl NamespaceBackup {
         let resources = self.bucket.resources(&newest.name).await.map_err(unread)?.unwrap_or_default();
         let born = self.cluster_probe().await?.born;
         let is_rebuilt = born.zip(newest.time).is_some_and(|(born, taken)| born > taken);
-        let is_system = |name: &str| name.starts_with("kube-") || name == "default" || name == self.server.namespace;
-        let names = resources.of("v1/Namespace").iter().filter(|name| !is_system(name) && self.is_backed_up(name));
+        let names = resources.of("v1/Namespace").iter().filter(|name| !self.is_system(name) && self.is_backed_up(name));
         Ok(names.map(|name| (name.clone(), is_rebuilt)).collect())
     }
 
@@ -239,6 +244,19 @@ impl Backup for NamespaceBackup {
             histories.push(History { points, probe });
         }
         Ok(histories)
+    }
+
+    async fn sources_of(&self, point: &str) -> Result<Option<PointSources>, EngineError> {
+        let Some(stored) = self.bucket.point(point).await.map_err(unread)? else { return Ok(None) };
+        let untimed = || EngineError::nothing_written(format!("the backup {point} has no time"));
+        let taken = stored.time.ok_or_else(untimed)?;
+        let resources = self.bucket.resources(point).await.map_err(unread)?.unwrap_or_default();
+        let records = self.runs.list().await?;
+        let mut probes = Vec::new();
+        for name in resources.of("v1/Namespace").iter().filter(|name| !self.is_system(name)) {
+            probes.push(self.probe_namespace(name, &records).await?);
+        }
+        Ok(Some(PointSources { taken, probes }))
     }
 
     fn reads(&self) -> Option<String> {

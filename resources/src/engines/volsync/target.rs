@@ -208,6 +208,7 @@ impl RegisteredBlock for VolsyncTarget {
             secret: wanted.name.clone(),
             keys,
             location: Some((LOCATION_KEY, bucket.location())),
+            place: reached.place(),
             external: self.existing_secret.is_known(),
             proof: Proof::of(shared, PASSWORD_KEY, &reached, password.as_ref(), force),
         });

@@ -1,7 +1,9 @@
 //! No backup of a new or empty thing over a full history.
 
+use jiff::Timestamp;
+
 use crate::ledger::{JobKind, Record, Verdict};
-use crate::run::{History, Point, PointKind, Probe, RunError, TargetState};
+use crate::run::{Point, PointKind, PointSources, Probe, RunError, TargetState};
 
 /// What `first_backup` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,39 +18,37 @@ pub enum FirstBackup {
 /// Refuses when what is backed up is missing, empty, or younger than the newest point of its series without being what a
 /// restore in the ledger filled.
 pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), RunError> {
-    match lost(points, probe, records) {
-        Some((newest, what)) => Err(RunError::FirstBackup { what, count: full(points).count(), newest: newest.time }),
+    let holds = |point: &&Point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true);
+    let older: Vec<&Point> = points.iter().filter(holds).collect();
+    let Some(newest) = older.iter().map(|point| point.time).max() else { return Ok(()) };
+    match lost(newest, probe, records) {
+        Some(what) => Err(RunError::FirstBackup { what, count: older.len(), newest }),
         None => Ok(()),
     }
 }
 
-/// Refuses to remove the newest point of something that is missing, empty, or younger than it.
-pub fn check_removal(id: &str, histories: &[History], records: &[Record]) -> Result<(), RunError> {
-    let lost = histories
-        .iter()
-        .find_map(|history| lost(&history.points, &history.probe, records).filter(|lost| lost.0.id == id));
-    match lost {
-        Some((newest, what)) => Err(RunError::LastOfLost { point: newest.id.clone(), what }),
+/// Refuses to remove a point of what is missing, empty or younger than it, or of which that can't be told: other points may hold
+/// less.
+pub fn check_removal(id: &str, held: &PointSources, records: &[Record]) -> Result<(), RunError> {
+    let what = held.probes.iter().find_map(|probe| match probe.state {
+        TargetState::Unknown => Some(probe.evidence.clone()),
+        _ => lost(held.taken, probe, records),
+    });
+    match what {
+        Some(what) => Err(RunError::HoldsLost { point: id.to_owned(), what }),
         None => Ok(()),
     }
 }
 
-/// The points that hold something of it.
-fn full(points: &[Point]) -> impl Iterator<Item = &Point> {
-    points.iter().filter(|point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true))
-}
-
-/// The newest point of something that is not what it was when that was taken, and what it is now.
-fn lost<'a>(points: &'a [Point], probe: &Probe, records: &[Record]) -> Option<(&'a Point, String)> {
-    let newest = full(points).max_by_key(|point| point.time)?;
-    let what = match (probe.state, probe.born) {
-        (TargetState::Missing | TargetState::Empty, _) => probe.evidence.clone(),
-        (_, Some(born)) if born > newest.time && !was_restored(probe, records) => {
-            format!("what is there now was only made at {born} ({})", probe.evidence)
+/// What a thing is now that is not what it was when a point of it was taken.
+fn lost(taken: Timestamp, probe: &Probe, records: &[Record]) -> Option<String> {
+    match (probe.state, probe.born) {
+        (TargetState::Missing | TargetState::Empty, _) => Some(probe.evidence.clone()),
+        (_, Some(born)) if born > taken && !was_restored(probe, records) => {
+            Some(format!("what is there now was only made at {born} ({})", probe.evidence))
         }
-        _ => return None,
-    };
-    Some((newest, what))
+        _ => None,
+    }
 }
 
 fn was_restored(probe: &Probe, records: &[Record]) -> bool {
@@ -64,7 +64,6 @@ fn was_restored(probe: &Probe, records: &[Record]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -104,14 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_point_of_what_is_lost_is_not_removed() {
-        let history = |probe| [History { points: vec![point(10, 3), point(12, 3), point(13, 0)], probe }];
-        let missing = history(probe(TargetState::Missing, None));
-        let error = check_removal("12", &missing, &[]).unwrap_err();
-        assert!(matches!(error, RunError::LastOfLost { point, .. } if point == "12"));
-        check_removal("10", &missing, &[]).unwrap();
-        assert!(check_removal("12", &history(probe(TargetState::Present, Some(20))), &[]).is_err());
-        check_removal("12", &history(probe(TargetState::Present, Some(5))), &[]).unwrap();
+    fn a_point_of_what_is_lost_is_not_removed() {
+        let held = |probe| PointSources { taken: at(12), probes: vec![probe] };
+        for state in [TargetState::Missing, TargetState::Empty, TargetState::Unknown] {
+            let error = check_removal("12", &held(probe(state, None)), &[]).unwrap_err();
+            assert!(matches!(error, RunError::HoldsLost { point, .. } if point == "12"), "{state:?}");
+        }
+        assert!(check_removal("12", &held(probe(TargetState::Present, Some(20))), &[]).is_err());
+        check_removal("12", &held(probe(TargetState::Present, Some(5))), &[]).unwrap();
+        check_removal("12", &PointSources { taken: at(12), probes: Vec::new() }, &[]).unwrap();
     }
 
     #[test]

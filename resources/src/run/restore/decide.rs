@@ -69,7 +69,10 @@ impl Run<'_> {
                 Some("a backup was stored here before, and its points are gone".to_owned())
             }
             (FirstUse::Proven, Some(_)) => match self.parts.siblings {
-                Some(siblings) => siblings.mistyped().await.map(|meant| meant_another(&siblings.name, &meant)),
+                Some(siblings) => match siblings.mistyped().await {
+                    Ok(meant) => meant.map(|meant| meant_another(&siblings.prefix, &meant)),
+                    Err(error) => Some(format!("what lies beside the prefix can't be listed: {error}")),
+                },
                 None => None,
             },
         };
