@@ -115,12 +115,14 @@ resource "dr_restore_job" "copy" {{
         let made = cluster.api.list(Velero::API, "Restore", Velero::NAMESPACE)?.len();
         Ok((made == RESTORES).then_some(()))
     })?;
+    // The last ones have only just been asked for.
+    std::thread::sleep(Duration::from_secs(5));
     let before = cluster.counted()?.len();
     std::thread::sleep(Duration::from_secs(15));
     let mut asked = cluster.counted()?.split_off(before);
     // Each run renews its lease.
     asked.retain(|request| !request.contains("/configmaps"));
-    ensure!(!asked.is_empty() && asked.len() <= 6, "{} requests in 15 s: {asked:?}", asked.len());
+    ensure!(!asked.is_empty() && asked.len() <= 8, "{} requests in 15 s: {asked:?}", asked.len());
     apply.interrupt()?;
     apply.wait()?.fails(&["Stopped waiting for run"])?;
     Ok(())
