@@ -290,8 +290,8 @@ impl BackupJobs {
     }
 
     fn refuse_destroy(&self, prior: &BackupJobModel) -> Result<()> {
-        // What a drill applied has stored nothing.
         prior.check_deletion().into_result()?;
+        // What a drill applied has stored nothing.
         let in_drill = self.shared.is_drill() && prior.stored().is_some();
         refuse_destroy(&prior.deletion_policy, &prior.name, in_drill)
     }
@@ -497,17 +497,12 @@ impl Resource for BackupJobs {
         planned.check_deletion().into_result()?;
         let done = self.run(context, &planned, cause, &deadline).await?;
         let stored = done.outcome == BackupOutcome::Stored;
-        let ran_before = prior.as_ref().and_then(|prior| prior.r#ref.known().map(|reference| reference.uid.clone()));
-        let before = prior.and_then(|prior| prior.result.into_known());
-        // The run that the result is of.
-        let key = match (&before, ran_before) {
-            (Some(_), Some(key)) if !stored => key,
-            _ => Attr::Known(done.key.clone()),
-        };
-        let result = match before {
-            // Not running leaves the last backup what it was.
-            Some(before) if !stored => ResultModel { server_uid: planned.target_uid(), ..before },
-            _ => result(&done, planned.target_uid()),
+        let before = prior.filter(|_| !stored);
+        let before = before.and_then(|prior| prior.result.into_known().zip(prior.r#ref.into_known()));
+        let (result, key) = match before {
+            // Not running leaves the last backup what it was, and the run that made it.
+            Some((before, made)) => (ResultModel { server_uid: planned.target_uid(), ..before }, made.uid),
+            None => (result(&done, planned.target_uid()), Attr::Known(done.key)),
         };
         let last_run = if stored { "succeeded" } else { "none" };
         let status = if self.shared.is_drill() { "drill" } else { "normal" };

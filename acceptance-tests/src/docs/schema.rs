@@ -48,10 +48,9 @@ pub fn schema(fields: &[Field]) -> String {
 pub fn slice(field: &Field) -> String {
     let mut text = String::new();
     if let Some((_, fields)) = field.nested() {
-        let required = |name: &str| fields.iter().any(|field| field.name == name && field.required);
-        for (name, line) in rows(fields, "") {
-            let mark = if required(&name) { "(Required) " } else { "" };
-            let _ = writeln!(text, "- `{name}` {mark}{line}");
+        for (field, line) in rows(fields, "") {
+            let mark = if field.required { "(Required) " } else { "" };
+            let _ = writeln!(text, "- `{}` {mark}{line}", field.name);
         }
     }
     text
@@ -65,17 +64,17 @@ fn lists(text: &mut String, fields: &[Field], heading: &str, path: &str) {
         }
         let end = if heading.is_empty() { ":" } else { "" };
         let _ = write!(text, "\n{heading}{}{end}\n\n", part.title());
-        for (name, line) in rows(&of_part, path) {
-            let _ = writeln!(text, "- `{name}` {line}");
+        for (field, line) in rows(&of_part, path) {
+            let _ = writeln!(text, "- `{}` {line}", field.name);
         }
     }
 }
 
-/// Names and what is said of them, by name.
-fn rows(fields: &[Field], path: &str) -> Vec<(String, String)> {
+/// Fields and what is said of them, by name.
+fn rows<'a>(fields: &'a [Field], path: &str) -> Vec<(&'a Field, String)> {
     let mut sorted: Vec<&Field> = fields.iter().collect();
     sorted.sort_by(|one, other| one.name.cmp(&other.name));
-    sorted.into_iter().map(|field| (field.name.clone(), line(field, path))).collect()
+    sorted.into_iter().map(|field| (field, line(field, path))).collect()
 }
 
 fn nested(text: &mut String, fields: &[Field], path: &str) {

@@ -275,12 +275,7 @@ impl Settle for Complete {
         if stays && place_stays {
             return Ok(());
         }
-        let lost = match (held, place_stays) {
-            (Some(_), _) if stays => None,
-            (Some(_), true) => Some(Lost::Here),
-            (Some(_), false) => Some(Lost::Elsewhere),
-            (None, _) => None,
-        };
+        let lost = held.filter(|_| !stays).map(|_| if place_stays { Lost::Here } else { Lost::Elsewhere });
         proof.check(&format!("Secret {}", self.secret), lost).await
     }
 

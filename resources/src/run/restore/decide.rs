@@ -68,13 +68,7 @@ impl Run<'_> {
             (FirstUse::Proven, Some(storage)) if storage.seen(&self.job.series).await? => {
                 Some("a backup was stored here before, and its points are gone".to_owned())
             }
-            (FirstUse::Proven, Some(_)) => match self.parts.siblings {
-                Some(siblings) => match siblings.mistyped().await {
-                    Ok(meant) => meant.map(|meant| meant_another(&siblings.prefix, &meant)),
-                    Err(error) => Some(format!("what lies beside the prefix can't be listed: {error}")),
-                },
-                None => None,
-            },
+            (FirstUse::Proven, Some(_)) => self.meant_another().await,
         };
         if let Some(reason) = reason {
             return Err(RunError::NotFirstUse { reason, near_misses });
@@ -85,6 +79,20 @@ impl Run<'_> {
             because: "the storage holds no recovery point and no data, and no backup was ever stored in it".into(),
             warning: Some(format!("{} starts empty: there is no recovery point yet{near}", self.job.target)),
         }))
+    }
+
+    /// Why a prefix with nothing in it is no proof.
+    async fn meant_another(&self) -> Option<String> {
+        let siblings = self.parts.siblings?;
+        let meant = match siblings.mistyped().await {
+            Ok(meant) => meant?,
+            Err(error) => return Some(format!("what lies beside the prefix can't be listed: {error}")),
+        };
+        let prefix = &siblings.prefix;
+        Some(format!(
+            "nothing is in the prefix `{prefix}`, and `{meant}` beside it holds backups. Correct the prefix of the target. If \
+             it is right, leave this restore out until the first backup is stored"
+        ))
     }
 
     /// Notes that nothing is restored, after changing back what an earlier attempt may have changed.
@@ -106,12 +114,4 @@ impl Run<'_> {
         result.warnings.extend(left);
         Ok(result)
     }
-}
-
-/// Why a prefix with nothing in it is no proof.
-fn meant_another(prefix: &str, meant: &str) -> String {
-    format!(
-        "nothing is in the prefix `{prefix}`, and `{meant}` beside it holds backups. Correct the prefix of the target. If it \
-         is right, leave this restore out until the first backup is stored"
-    )
 }
