@@ -52,6 +52,13 @@ impl Seat {
         Seat { concept, engine, connection: text(&connection), place }
     }
 
+    /// The object of a server for which one resource stands. Targets of one name share a Secret, whatever their engine.
+    fn object(&self, server_uid: &str) -> String {
+        let Seat { concept, engine, place, .. } = self;
+        let kind = if *concept == "target" { "" } else { engine };
+        format!("{concept} {kind} {server_uid} {place}")
+    }
+
     /// What an import takes.
     pub fn import_id(&self) -> String {
         let Seat { engine, connection, place, .. } = self;
@@ -151,7 +158,14 @@ impl Registration<'_> {
     /// Makes the objects, or makes them so, and waits until the engine took them.
     /// `planned` is what the plan promised: another server, or another object than the plan saw, is an error before
     /// anything is written.
-    pub async fn apply(&self, memory: &Memory, planned: &Memory, adopt: Adopt, expect: Option<&str>) -> Result<Memory> {
+    pub async fn apply(
+        &self,
+        earlier: Option<&Earlier>,
+        planned: &Memory,
+        adopt: Adopt,
+        expect: Option<&str>,
+    ) -> Result<Memory> {
+        let memory = earlier.map(|earlier| earlier.memory.clone()).unwrap_or_default();
         let failed = |failure: Failure| self.failed("apply", &failure);
         let server_uid = self.objects.server_uid().await.map_err(failed)?;
         if let Some(expect) = expect.filter(|expect| *expect != server_uid) {
@@ -168,33 +182,44 @@ impl Registration<'_> {
         self.claim(&server_uid)?;
         let same = memory.server_uid.as_ref() == Some(&server_uid);
         let known = memory.uid.as_deref().filter(|_| same);
-        let found = self.objects.put(known, adopt).await.map_err(|error| match error {
-            NotPut::Exists { what, maker } => self.exists(&what, maker.as_deref()),
-            NotPut::Engine(failure) => self.failed("apply", &failure),
-        })?;
-        // With `create_before_destroy` the one that was there is destroyed afterwards, which must not take this one away.
-        if memory.uid.as_ref() != Some(&found.uid) {
-            self.shared.took_over(&found.uid);
+        let found = self.put(known, adopt, &server_uid).await?;
+        if let (Some(earlier), Some(known)) = (earlier, known) {
+            let _turn = self.shared.turn(&earlier.seat.object(&server_uid)).await;
+            // What has the old name may be another resource's by now.
+            if !self.shared.was_taken_over(known) {
+                self.objects.remove_former(known).await.map_err(failed)?;
+            }
         }
         let warnings = self.objects.settle().await.map_err(failed)?;
         jobs::report(self.context, &self.objects.what(), &warnings);
         Ok(Memory { uid: Some(found.uid), server_uid: Some(server_uid) })
     }
 
+    async fn put(&self, known: Option<&str>, adopt: Adopt, server_uid: &str) -> Result<Found> {
+        let _turn = self.shared.turn(&self.seat.object(server_uid)).await;
+        let found = self.objects.put(known, adopt).await.map_err(|error| match error {
+            NotPut::Exists { what, maker } => self.exists(&what, maker.as_deref()),
+            NotPut::Engine(failure) => self.failed("apply", &failure),
+        })?;
+        // Whoever had it before, and is destroyed or renamed in the same apply, must not take it away.
+        if known != Some(found.uid.as_str()) {
+            self.shared.took_over(&found.uid);
+        }
+        Ok(found)
+    }
+
     /// One object belongs to one resource, whatever its connection is called: a second one would write over the first
     /// at every apply.
     fn claim(&self, server_uid: &str) -> Result<()> {
-        let Seat { concept, engine, place, .. } = self.seat;
-        // Targets of one name share a Secret, whatever their engine.
-        let kind = if *concept == "target" { "" } else { engine };
-        if self.shared.applies_first(&format!("{concept} {kind} {server_uid} {place}")) {
+        if self.shared.applies_first(&self.seat.object(server_uid)) {
             return Ok(());
         }
         Err(Diagnostics::error_at(
             Path::attribute("name"),
             "Two resources for one object",
             format!(
-                "Another dr_backup_{concept} of this configuration was just applied as {}. Give this one another name.",
+                "Another dr_backup_{} of this configuration was just applied as {}. Give this one another name.",
+                self.seat.concept,
                 self.objects.what()
             ),
         ))
@@ -209,6 +234,7 @@ impl Registration<'_> {
             let Some(uid) = memory.uid.as_ref().filter(|_| memory.server_uid.as_ref() == Some(&server_uid)) else {
                 return Ok(());
             };
+            let _turn = self.shared.turn(&self.seat.object(&server_uid)).await;
             let replaced = self.objects.find().await?.is_some_and(|found| found.uid != *uid);
             if !replaced && !self.shared.was_taken_over(uid) {
                 self.objects.remove(uid).await?;
@@ -380,4 +406,138 @@ pub fn refuse_in_drill(status: &Attr<String>) -> Result<()> {
         "What it holds protects the real thing, and `mode` is \"drill\". Use a state of its own for a drill: another \
          workspace, or another folder.",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use dr_framework::{ClientCapabilities, Redactor, Stopper};
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What is on the server: uids by name.
+    type Server = Arc<Mutex<BTreeMap<String, String>>>;
+
+    /// One object, that was called otherwise before.
+    struct Named {
+        server: Server,
+        name: &'static str,
+        former: Option<&'static str>,
+        looks: Duration,
+    }
+
+    impl Named {
+        fn uid(&self, name: &str) -> Option<String> {
+            self.server.lock().unwrap().get(name).cloned()
+        }
+    }
+
+    #[async_trait]
+    impl Declared for Named {
+        fn what(&self) -> String {
+            self.name.to_owned()
+        }
+
+        fn wanted(&self) -> Value {
+            self.name.into()
+        }
+
+        fn instead_of(&mut self, _: Value) {}
+
+        async fn server_uid(&self) -> std::result::Result<String, Failure> {
+            Ok("server".to_owned())
+        }
+
+        async fn find(&self) -> std::result::Result<Option<Found>, Failure> {
+            Ok(self.uid(self.name).map(|uid| Found { uid, ..Found::default() }))
+        }
+
+        async fn put(&self, _: Option<&str>, _: Adopt) -> std::result::Result<Found, NotPut> {
+            let found = self.find().await?;
+            tokio::time::sleep(self.looks).await;
+            // What is as it should be is not written.
+            Ok(found.unwrap_or_else(|| {
+                let uid = format!("made as {}", self.name);
+                self.server.lock().unwrap().insert(self.name.to_owned(), uid.clone());
+                Found { uid, ..Found::default() }
+            }))
+        }
+
+        async fn remove_former(&self, known: &str) -> std::result::Result<(), Failure> {
+            if let Some(former) = self.former.filter(|former| self.uid(former).as_deref() == Some(known)) {
+                self.server.lock().unwrap().remove(former);
+            }
+            Ok(())
+        }
+
+        async fn settle(&self) -> std::result::Result<Vec<String>, Failure> {
+            Ok(Vec::new())
+        }
+
+        async fn remove(&self, _: &str) -> std::result::Result<(), Failure> {
+            self.server.lock().unwrap().remove(self.name);
+            Ok(())
+        }
+    }
+
+    fn seat(name: &str) -> Seat {
+        let (connection, scope) = ("prod".into(), "velero".into());
+        Seat::new("schedule", "velero", (connection, scope), &name.into())
+    }
+
+    fn memory(uid: &str) -> Memory {
+        Memory { uid: Some(uid.to_owned()), server_uid: Some("server".to_owned()) }
+    }
+
+    /// `daily` is taken over by a new resource while the one that had that name is `gone`: both in one apply.
+    async fn beside_a_new_one(gone: impl AsyncFnOnce(&Shared, &Context, &Server)) {
+        let server: Server = Arc::new(Mutex::new([("daily".to_owned(), "uid 1".to_owned())].into()));
+        let shared = Shared::new(Redactor::default());
+        let context = Context::new(ClientCapabilities::default(), Stopper::default().signal());
+        let looks = Duration::from_millis(80);
+        let new = Named { server: server.clone(), name: "daily", former: None, looks };
+        let daily = seat("daily");
+        let registration = Registration { shared: &shared, context: &context, objects: &new, seat: &daily };
+        let unknown = Memory::default();
+        let takes_over = registration.apply(None, &unknown, Adopt::IfCompatible, None);
+        let soon = async {
+            tokio::time::sleep(looks / 4).await;
+            gone(&shared, &context, &server).await;
+        };
+        let (made, ()) = tokio::join!(takes_over, soon);
+        let there = server.lock().unwrap().get("daily").cloned();
+        assert_eq!((made.unwrap().uid, there), (Some("uid 1".to_owned()), Some("uid 1".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_one_resource_gives_up_is_not_taken_from_the_one_that_took_it_over() {
+        beside_a_new_one(async |shared, context, server| {
+            let (server, looks) = (server.clone(), Duration::ZERO);
+            let renamed = Named { server, name: "weekly", former: Some("daily"), looks };
+            let earlier = Earlier::new(seat("daily"), memory("uid 1"), Ok(None));
+            let weekly = seat("weekly");
+            let registration = Registration { shared, context, objects: &renamed, seat: &weekly };
+            let unknown = Memory::default();
+            let made = registration.apply(Some(&earlier), &unknown, Adopt::IfCompatible, None).await.unwrap();
+            assert_eq!(made.uid.as_deref(), Some("made as weekly"));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_destroyed_is_not_taken_from_the_one_that_took_it_over() {
+        beside_a_new_one(async |shared, context, server| {
+            let (server, looks) = (server.clone(), Duration::ZERO);
+            let old = Named { server, name: "daily", former: None, looks };
+            let daily = seat("daily");
+            let registration = Registration { shared, context, objects: &old, seat: &daily };
+            registration.delete(&memory("uid 1")).await.unwrap();
+        })
+        .await;
+    }
 }

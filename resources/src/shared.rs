@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use dr_framework::{Diagnostics, Path, Redactor};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::cache::ReadCache;
 use crate::connections::kubernetes::{Cluster, Unreachable};
@@ -40,6 +41,8 @@ pub struct Shared {
     warned: Mutex<BTreeSet<String>>,
     /// What was applied since the provider was configured.
     applied: Mutex<BTreeSet<String>>,
+    /// Who writes or removes an object, by its name.
+    turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The waiting slots of this process.
     pub waiting: WaitingSlots,
     clusters: Mutex<Clusters>,
@@ -100,6 +103,7 @@ impl Shared {
             created: Mutex::default(),
             warned: Mutex::default(),
             applied: Mutex::default(),
+            turns: Mutex::default(),
             waiting: WaitingSlots::default(),
             clusters: Mutex::default(),
             ended_backups: Arc::default(),
@@ -131,6 +135,13 @@ impl Shared {
     /// Whether a create of this process made or took that over.
     pub fn was_taken_over(&self, uid: &str) -> bool {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).contains(uid)
+    }
+
+    /// The turn at what goes by that name, until the guard is dropped: one resource writes it, or removes it, at a time.
+    pub async fn turn(&self, what: &str) -> OwnedMutexGuard<()> {
+        let turn =
+            self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(what.to_owned()).or_default().clone();
+        turn.lock_owned().await
     }
 
     /// The provider block; `None` before it is configured, as while validating.

@@ -29,6 +29,7 @@ both_clis!(
     the_old_half_of_a_replacement_leaves_what_the_new_one_uses,
     a_destroy_with_the_wrong_cluster_removes_nothing_there,
     two_resources_for_one_object_are_an_error,
+    what_is_being_deleted_is_waited_for_and_its_finalizer_named,
     what_moves_to_another_cluster_is_taken_off_the_old_one,
     a_secret_may_get_another_name,
     what_was_a_manifest_is_moved_and_read_like_an_import,
@@ -507,6 +508,36 @@ fn two_resources_for_one_object_are_an_error(scene: &mut Scene) -> Result<()> {
     scene.workspace.write(&configuration)?;
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()
+}
+
+fn what_is_being_deleted_is_waited_for_and_its_finalizer_named(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let api = &world.shared.cluster.api;
+    let kept = |finalizers: Value| {
+        let patch = json!({ "metadata": { "finalizers": finalizers } });
+        api.patch(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily(), &patch)
+    };
+    kept(json!(["example.org/hold"]))?;
+    api.delete(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily())?;
+
+    // What is being deleted is as good as gone, and nothing is written into it.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "20");
+    scene.workspace.apply()?.fails(&[
+        "will be created",
+        "is being deleted, and is still there",
+        "it waits for example.org/hold",
+    ])?;
+    kept(Value::Null)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // A destroy says so, too, and goes on when somebody lets go.
+    kept(json!(["example.org/hold"]))?;
+    scene.workspace.destroy()?.fails(&["it waits for example.org/hold"])?;
+    kept(Value::Null)?;
+    scene.workspace.destroy()?.ok().map(drop)
 }
 
 fn what_moves_to_another_cluster_is_taken_off_the_old_one(scene: &mut Scene) -> Result<()> {

@@ -174,7 +174,8 @@ impl BackupTargets {
         }
         let registration = Registration { shared: &self.shared, context, objects: objects.as_ref(), seat: &seat };
         let adopt = Adopt::parse(planned.adopt.text());
-        let made = registration.apply(&memory, &planned.memory(), adopt, planned.expect_server_uid.text()).await?;
+        let made =
+            registration.apply(earlier.as_ref(), &planned.memory(), adopt, planned.expect_server_uid.text()).await?;
         if let Some(earlier) = earlier {
             earlier.leave(&registration, &made).await?;
         }

@@ -14,8 +14,7 @@ pub trait Declared: Send + Sync {
     /// What the configuration sets of it, in the engine's own form, without secrets: for [`Declared::instead_of`].
     fn wanted(&self) -> Value;
 
-    /// What an earlier configuration set: it may be put back when somebody changed it by hand, and what is no longer wanted
-    /// of it goes.
+    /// What an earlier configuration set: it may be put back when somebody changed it by hand.
     fn instead_of(&mut self, before: Value);
 
     /// The server's own identity.
@@ -27,6 +26,9 @@ pub trait Declared: Send + Sync {
     /// Makes it, or makes it so: absent, it is made; ours, it is made so, without a write when it is so already. `known` is
     /// the uid in state, `None` for a create: only what is not known is adopted.
     async fn put(&self, known: Option<&str>, adopt: Adopt) -> Result<Found, NotPut>;
+
+    /// Removes what an earlier configuration made and this one does not want. `known` is the uid in state of what it made.
+    async fn remove_former(&self, known: &str) -> Result<(), Failure>;
 
     /// Waits until the engine took it. What the user should know.
     async fn settle(&self) -> Result<Vec<String>, Failure>;

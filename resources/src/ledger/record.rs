@@ -201,6 +201,12 @@ pub struct Record {
     /// Which one of the targets of that name: of a restore the one that it filled, of a backup the one that it read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// Which one of the targets of that name a restore writes, where that could be told: another one is not half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<String>,
+    /// Whether something else may have written to the target since it was saved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsaved: bool,
     /// How far it is.
     pub phase: Phase,
     /// How it ended.
@@ -250,6 +256,8 @@ impl Record {
             engine: engine.to_owned(),
             target: target.to_owned(),
             incarnation: None,
+            writes: None,
+            unsaved: false,
             phase: Phase::Recorded,
             verdict: None,
             attempt: 0,
@@ -309,6 +317,11 @@ impl Record {
         self.last_run() != LastRun::Succeeded
             && self.verdict != Some(Verdict::Restored)
             && matches!(self.phase, Phase::Writing | Phase::Verifying)
+    }
+
+    /// Whether the target that it left half is there no more: another one stands in its place, or none.
+    pub fn is_replaced(&self, incarnation: Option<&str>) -> bool {
+        self.writes.is_some() && self.writes.as_deref() != incarnation
     }
 
     /// What stays of a run for ever: enough to know that it ended, for which target.

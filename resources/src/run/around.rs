@@ -70,8 +70,12 @@ pub(super) async fn undo_all(
         journal.change(|record| record.undo[place].undone = true).await?;
         // The other one may have left it to this one at the same moment.
         let holders = holders(ledger, &record, step).await?;
-        if holders.is_empty() {
-            undo(pause, &record, step).await?;
+        match pause {
+            Some(pause) if !holders.is_empty() => {
+                pause.leave(step).await.map_err(|source| not_undone(&record, step, source))?
+            }
+            _ if holders.is_empty() => undo(pause, &record, step).await?,
+            _ => {}
         }
         left.extend(holders.iter().map(|holder| {
             let (object, name, key) = (&step.object, &holder.name, &holder.key);
@@ -92,11 +96,15 @@ async fn undo(pause: Option<&dyn Pause>, record: &Record, step: &UndoStep) -> Re
         Some(pause) => pause.undo(step).await,
         None => Err(EngineError::new("nothing here knows how to change it back")),
     };
-    undone.map_err(|source| RunError::Undo {
+    undone.map_err(|source| not_undone(record, step, source))
+}
+
+fn not_undone(record: &Record, step: &UndoStep, source: EngineError) -> RunError {
+    RunError::Undo {
         key: record.key.clone(),
         action: step.action.clone(),
         object: step.object.clone(),
         source: Box::new(source),
         first: None,
-    })
+    }
 }

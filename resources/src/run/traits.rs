@@ -45,6 +45,11 @@ pub trait Restore: Points {
     /// already is compared and kept. Must be harmless to repeat; dropping the future stops waiting.
     async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError>;
 
+    /// Whether the restore itself may start what uses the target, because it brings that back too.
+    fn starts_application(&self) -> bool {
+        false
+    }
+
     /// Checks what came back against the point. Figures of the restore are in the journal.
     async fn verify(&self, point: &PinnedPoint, journal: &Journal) -> Result<(), EngineError>;
 
@@ -111,6 +116,11 @@ pub trait Pause: Send + Sync {
 
     /// Changes it back; harmless to repeat.
     async fn undo(&self, step: &UndoStep) -> Result<(), EngineError>;
+
+    /// Leaves the change as it is to others that hold the object too; harmless to repeat.
+    async fn leave(&self, _: &UndoStep) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Waits, for a while, until what was changed back works again; what does not, for people.
     async fn settle(&self) -> Vec<String> {

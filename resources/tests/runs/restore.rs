@@ -319,7 +319,7 @@ async fn an_interrupt_while_waiting_for_another_apply_touches_nothing() {
 #[tokio::test]
 async fn an_application_that_somebody_starts_before_the_first_write_stops_the_restore() {
     let world = World::new();
-    world.server.set("meddler", Some("yes"));
+    world.server.set("meddler", Some("safety"));
     world.server.write_file("a", "newer");
     let before = world.server.files();
     let job = RestoreJob { when: When::Always, ..world.restore_job() };
@@ -364,4 +364,111 @@ async fn what_another_run_holds_down_stays_down_and_comes_back_with_the_last_one
     let result = world.restore(&other).await.unwrap();
     assert_eq!((result.outcome, result.warnings.as_slice()), (Outcome::Restored, &[][..]));
     assert_eq!(world.server.read("app").as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn an_application_that_somebody_starts_while_it_is_restored_is_no_success() {
+    let world = World::new();
+    world.server.set("meddler", Some("restore"));
+    let job = RestoreJob { when: When::Always, ..world.restore_job() };
+    let error = world.restore(&job).await.unwrap_err();
+    assert!(matches!(error, RunError::AfterWriting { .. }), "{error}");
+    assert!(error.to_string().contains("somebody brought the app back"), "{error}");
+    let record = world.record(&job).await.unwrap();
+    assert!(record.left_half() && record.owes_undo());
+    assert_eq!(world.server.read("schedule").as_deref(), Some("paused"), "half a target is not backed up");
+    world.server.set("meddler", None);
+    // What the application wrote meanwhile is saved before it is overwritten.
+    world.server.write_file("a", "written by the application");
+    assert_eq!(world.restore(&job).await.unwrap().outcome, Outcome::Restored);
+    assert_eq!(safety_files(&world).last().unwrap()["a"], "written by the application");
+}
+
+fn safety_files(world: &World) -> Vec<std::collections::BTreeMap<String, String>> {
+    world.server.points().into_iter().filter(|point| point.kind == "safety").map(|point| point.files).collect()
+}
+
+#[tokio::test]
+async fn a_target_that_was_replaced_is_not_half_and_another_job_leaves_it_alone() {
+    let world = World::lost();
+    world.server.set("fail", Some("restore"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    // Put right by hand, and in use since; the job that failed is long gone from the configuration.
+    world.server.lose_volume();
+    world.server.make_volume();
+    world.server.write_file("a", "the work of months");
+    let other = RestoreJob { name: "standing".into(), when: When::TargetMissing, ..world.restore_job() };
+    assert_eq!(world.restore(&other).await.unwrap().outcome, Outcome::NotNeeded);
+    assert_eq!(world.server.files()["a"], "the work of months");
+    assert_eq!(world.server.read("app").as_deref(), Some("3"), "what the failed run held down is up again");
+    assert!(!world.record(&world.restore_job()).await.unwrap().left_half());
+    // The job itself leaves it alone, too.
+    let job = RestoreJob { when: When::TargetMissing, ..world.restore_job() };
+    assert_eq!(world.restore(&job).await.unwrap().outcome, Outcome::NotNeeded);
+}
+
+#[tokio::test]
+async fn half_a_target_that_another_job_left_is_saved_before_it_is_overwritten() {
+    let world = World::lost();
+    world.server.set("fail", Some("restore"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    // Put right in place: nobody can tell that from half a target.
+    world.server.write_file("a", "the work of months");
+    let other = RestoreJob { name: "standing".into(), when: When::TargetMissing, ..world.restore_job() };
+    assert_eq!(world.restore(&other).await.unwrap().outcome, Outcome::Restored);
+    assert_eq!(safety_files(&world)[0]["a"], "the work of months");
+}
+
+#[tokio::test]
+async fn what_was_written_after_a_resume_is_saved_before_the_next_attempt() {
+    let world = World::new();
+    world.server.set("fail", Some("restore"));
+    let job = RestoreJob { on_failure: OnFailure::Resume, when: When::Always, ..world.restore_job() };
+    world.restore(&job).await.unwrap_err();
+    world.server.write_file("a", "two days of work");
+    world.server.set("fail", None);
+    assert_eq!(world.restore(&job).await.unwrap().outcome, Outcome::Restored);
+    let saved = safety_files(&world);
+    assert_eq!((saved.len(), saved[1]["a"].as_str()), (2, "two days of work"));
+}
+
+#[tokio::test]
+async fn what_was_started_by_hand_after_a_failure_is_saved_before_the_next_attempt() {
+    let world = World::new();
+    world.server.set("fail", Some("restore"));
+    let job = RestoreJob { when: When::Always, ..world.restore_job() };
+    world.restore(&job).await.unwrap_err();
+    world.server.set("app", Some("3"));
+    world.server.write_file("a", "two days of work");
+    world.server.set("fail", None);
+    assert_eq!(world.restore(&job).await.unwrap().outcome, Outcome::Restored);
+    assert_eq!(safety_files(&world).len(), 2);
+}
+
+#[tokio::test]
+async fn an_attempt_that_changed_nothing_rolls_nothing_back() {
+    let world = World::new();
+    let job = RestoreJob { when: When::Always, ..world.restore_job() };
+    world.server.set("fail", Some("restore"));
+    world.restore(&job).await.unwrap_err();
+    world.server.set("fail", None);
+    world.server.write_file("a", "put right by hand");
+    newer_point(&world);
+    world.server.forget("p0000");
+    let job = RestoreJob { on_failure: OnFailure::RollBack, ..job };
+    let error = world.restore(&job).await.unwrap_err();
+    assert!(matches!(error, RunError::PinGone { .. }), "{error}");
+    assert_eq!(world.server.files()["a"], "put right by hand");
+}
+
+#[tokio::test]
+async fn a_target_that_is_replaced_while_it_is_checked_is_restored_again() {
+    let world = World::lost();
+    let status = world.apply_in_child("restore", Some("phase:verifying"));
+    assert!(!status.success());
+    world.server.lose_volume();
+    assert_eq!(world.restore(&world.restore_job()).await.unwrap().outcome, Outcome::Restored);
+    assert_eq!(world.server.files().len(), 3);
 }

@@ -412,7 +412,8 @@ impl RestoreBlock for K8upRestoreBlock {
             // Nothing in the cluster is half restored meanwhile.
             Filled::Bucket(_) => Vec::new(),
         };
-        Ok(Some(Box::new(KubernetesPause::new(cluster, quiesce, own))))
+        let target = format!("{}/{}", seat.namespace, self.target().text().unwrap_or_default());
+        Ok(Some(Box::new(KubernetesPause::new(cluster, quiesce, own).held_for(ENGINE, &target))))
     }
 
     fn is_known(&self, shared: &Shared, source: &Reference) -> Result<bool> {

@@ -2,6 +2,7 @@
 
 pub mod alerts;
 pub mod drill;
+pub mod hold;
 pub mod imported;
 pub mod imported_repository;
 pub mod objects;

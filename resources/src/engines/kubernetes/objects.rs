@@ -2,12 +2,16 @@
 //! taken over only when they are ours.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dr_framework::{Attr, Diagnostics, Path};
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
+use super::hold;
 use super::render::{self, Difference};
+use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, FIELD_MANAGER, Kind, field_owners};
 use crate::engines::concepts::{Blame, Failure, TargetServer};
 use crate::engines::declared::{Adopt, Declared, Found, NotPut};
@@ -16,6 +20,10 @@ use crate::waiting::WaitingSlots;
 
 /// How much of a value a message shows.
 const SHOWN: usize = 80;
+
+/// How long what was deleted may wait for its finalizers, and how often it is looked for.
+const GONE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One object as the configuration wants it.
 #[derive(Clone, PartialEq)]
@@ -147,12 +155,48 @@ impl Objects {
         }
     }
 
+    /// Waits until an object that is being deleted is gone: whoever writes it meanwhile loses what they wrote.
+    async fn until_gone(&self, kind: &Kind, namespace: &str, name: &str, uid: Option<&str>) -> Result<(), Failure> {
+        let deadline = Instant::now() + clock::scaled(GONE);
+        loop {
+            let Some(left) = self.cluster.get(kind, namespace, name).await? else { return Ok(()) };
+            if left.metadata.uid.as_deref() != uid {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.kept(kind, namespace, name, left.metadata.finalizers.as_deref().unwrap_or_default()));
+            }
+            tokio::time::sleep(clock::scaled(LOOK)).await;
+        }
+    }
+
+    fn kept(&self, kind: &Kind, namespace: &str, name: &str, finalizers: &[String]) -> Failure {
+        let what = kind.called(namespace, name);
+        let finalizers = finalizers.join(", ");
+        Failure {
+            message: format!(
+                "{what} on cluster `{}` is being deleted, and is still there after {} s: it waits for {finalizers}",
+                self.cluster.name(),
+                GONE.as_secs()
+            ),
+            hint: Some(
+                "The program that set this finalizer has to run. If it never will again, take the finalizer out by hand"
+                    .to_owned(),
+            ),
+            blame: Blame::Block,
+        }
+    }
+
     /// Makes one object, or makes it so.
     async fn put_one(&self, wanted: &Wanted, known: Known<'_>, adopt: Adopt) -> Result<DynamicObject, NotPut> {
         if self.external {
             return Ok(self.wait_for(wanted).await?);
         }
-        let found = self.look(wanted).await?;
+        let mut found = self.look(wanted).await?;
+        if let Some(gone) = found.take_if(|live| goes(live)) {
+            let uid = gone.metadata.uid.as_deref();
+            self.until_gone(&wanted.kind, &self.namespace, &wanted.name, uid).await?;
+        }
         if let Some(live) = &found {
             let seen = judge(wanted, live);
             let uid = match known {
@@ -179,6 +223,9 @@ impl Objects {
             };
         };
         let before = self.before.last().and_then(|before| before.place.as_deref());
+        if found.as_deref().is_some_and(|live| !hold::marks(live).is_empty()) {
+            return Err(self.held(wanted).into());
+        }
         self.settle.before_write(wanted, found.as_deref(), before).await?;
         Ok(self.write(wanted, body, found.as_deref()).await?)
     }
@@ -285,7 +332,8 @@ impl Objects {
         Failure {
             message: format!("{} is paused by a restore that has not come to its end", self.called(wanted)),
             hint: Some(
-                "Name that restore in `after`, so that it ends first. If it will never run again, set `force_conflicts`"
+                "Name that restore in `after`, so that it ends first. If it will never run again, take the annotations that \
+                 begin with dr/held-by- off it, and set `force_conflicts` once"
                     .to_owned(),
             ),
             blame: Blame::Block,
@@ -310,35 +358,23 @@ impl Objects {
         // What somebody else made meanwhile is theirs.
         let belongs = |found: &DynamicObject| is_ours(found) || found.metadata.uid.as_deref() == Some(known);
         let Some(found) = found.filter(belongs) else { return Ok(()) };
-        match self.cluster.delete(kind, namespace, name, found.metadata.uid.as_deref()).await {
-            Ok(_) | Err(ClusterError::Changed { .. }) => Ok(()),
+        let uid = found.metadata.uid.as_deref();
+        match self.cluster.delete(kind, namespace, name, uid).await {
+            Ok(_) if found.metadata.finalizers.as_ref().is_none_or(Vec::is_empty) => Ok(()),
+            Ok(_) => self.until_gone(kind, namespace, name, uid).await,
+            Err(ClusterError::Changed { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Removes what an earlier configuration made and this one does not want. `known` is the uid of its main object: where
-    /// another one stands under that name, all of it belongs to somebody else by now.
-    async fn remove_former(&self, known: Option<&str>) -> Result<(), Failure> {
-        let wanted = |before: &Before| {
-            let same = |wanted: &Wanted| wanted.kind == before.kind && wanted.name == before.name;
-            before.namespace == self.namespace && self.wanted.iter().any(same)
-        };
-        let (Some(main), Some(known)) = (self.before.last(), known) else { return Ok(()) };
-        if !wanted(main) {
-            let live = self.cluster.get(&main.kind, &main.namespace, &main.name).await?;
-            if live.is_some_and(|live| live.metadata.uid.as_deref() != Some(known)) {
-                return Ok(());
-            }
-        }
-        for before in self.before.iter().filter(|before| !wanted(before)) {
-            self.remove_one(&before.kind, &before.namespace, &before.name, known).await?;
-        }
-        Ok(())
     }
 
     fn main(&self) -> Option<&Wanted> {
         self.wanted.last()
     }
+}
+
+/// Whether it is being deleted.
+fn goes(object: &DynamicObject) -> bool {
+    object.metadata.deletion_timestamp.is_some()
 }
 
 /// Whether something that was set is not in the body.
@@ -482,9 +518,10 @@ impl Declared for Objects {
     async fn find(&self) -> Result<Option<Found>, Failure> {
         let mut all = Found::default();
         let Some((main, others)) = self.wanted.split_last() else { return Ok(None) };
-        let Some(live) = self.look(main).await? else { return Ok(None) };
+        // What is being deleted is as good as gone.
+        let Some(live) = self.look(main).await?.filter(|live| !goes(live)) else { return Ok(None) };
         for other in others {
-            match self.look(other).await? {
+            match self.look(other).await?.filter(|live| !goes(live)) {
                 Some(live) => {
                     let found = judge(other, &live);
                     all.stale |= found.stale;
@@ -512,8 +549,26 @@ impl Declared for Objects {
             self.put_one(other, known, adopt).await?;
         }
         let live = self.put_one(main, Known::Uid(known), adopt).await?;
-        self.remove_former(known).await?;
         Ok(judge(main, &live))
+    }
+
+    async fn remove_former(&self, known: &str) -> Result<(), Failure> {
+        let wanted = |before: &Before| {
+            let same = |wanted: &Wanted| wanted.kind == before.kind && wanted.name == before.name;
+            before.namespace == self.namespace && self.wanted.iter().any(same)
+        };
+        let Some(main) = self.before.last() else { return Ok(()) };
+        if !wanted(main) {
+            let live = self.cluster.get(&main.kind, &main.namespace, &main.name).await?;
+            // Where another one stands under that name, all of it belongs to somebody else by now.
+            if live.is_some_and(|live| live.metadata.uid.as_deref() != Some(known)) {
+                return Ok(());
+            }
+        }
+        for before in self.before.iter().filter(|before| !wanted(before)) {
+            self.remove_one(&before.kind, &before.namespace, &before.name, known).await?;
+        }
+        Ok(())
     }
 
     async fn settle(&self) -> Result<Vec<String>, Failure> {

@@ -37,6 +37,13 @@ impl Toy {
         }
     }
 
+    /// Somebody starts the application at the operation that they were told.
+    fn meddle(&self, operation: &str) {
+        if self.0.read("meddler").as_deref() == Some(operation) {
+            self.0.write("app", "3");
+        }
+    }
+
     async fn slow(&self) {
         if let Some(millis) = self.0.read("slow").and_then(|text| text.parse().ok()) {
             tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -154,6 +161,7 @@ impl Restore for Toy {
             counts.files += 1;
             counts.bytes += content.len() as u64;
             journal.progress(counts).await;
+            self.meddle("restore");
             self.slow().await;
             if let Err(error) = self.fails("restore") {
                 self.0.write_run_object(&name, &RunObject { state: "failed".into(), ..object });
@@ -224,9 +232,7 @@ impl Pause for Toy {
 impl Safety for Toy {
     async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
         self.fails("safety")?;
-        if self.0.read("meddler").is_some() {
-            self.0.write("app", "3");
-        }
+        self.meddle("safety");
         let (key, began) = (journal.key().await, journal.record().await.times.recorded);
         let of_this = |point: &StoredPoint| point.kind == "safety" && point.run == key && Some(point.time) >= began;
         let earlier = self.0.points().into_iter().find(of_this);

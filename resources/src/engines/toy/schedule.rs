@@ -59,6 +59,10 @@ impl Declared for ToySchedule {
         Ok(self.find().await?.ok_or_else(gone)?)
     }
 
+    async fn remove_former(&self, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     async fn settle(&self) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }

@@ -339,6 +339,10 @@ impl Restore for NamespaceRestore {
         namespaces::probe(&self.server.cluster, &self.selection, Freshness::Now).await.map_err(before)
     }
 
+    fn starts_application(&self) -> bool {
+        true
+    }
+
     async fn restore(&self, point: &PinnedPoint, _: bool, journal: &Journal) -> Result<Restored, EngineError> {
         let stored = self.stored(&point.id).await?;
         let contents = self.bucket.contents(&point.id).await.map_err(unread)?;

@@ -369,7 +369,8 @@ impl RestoreBlock for VeleroRestoreBlock {
             Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
         })?;
         let own = schedules.iter().map(|name| OwnSchedule::paused_in_spec(SCHEDULE, &namespace, name)).collect();
-        Ok(Some(Box::new(KubernetesPause::new(cluster, quiesce, own))))
+        let target = selection.destinations().join(",");
+        Ok(Some(Box::new(KubernetesPause::new(cluster, quiesce, own).held_for(ENGINE, &target))))
     }
 
     fn is_known(&self, shared: &Shared, source: &Reference) -> Result<bool> {

@@ -129,6 +129,10 @@ impl Pause for ClaimPause {
         self.pause.undo(step).await
     }
 
+    async fn leave(&self, step: &UndoStep) -> Result<(), EngineError> {
+        self.pause.leave(step).await
+    }
+
     async fn settle(&self) -> Vec<String> {
         self.pause.settle().await
     }

@@ -314,7 +314,8 @@ impl RestoreBlock for VolsyncRestoreBlock {
         let own = sources_of(&cluster, &namespace, claim).await.map_err(|error| {
             Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
         })?;
-        let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own);
+        let target = format!("{namespace}/{claim}");
+        let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).held_for(ENGINE, &target);
         Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim: claim.to_owned() })))
     }
 

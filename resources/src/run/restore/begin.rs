@@ -15,6 +15,10 @@ pub(super) struct Run<'a> {
     /// Whether an earlier attempt, or another run of the target, may have written to it and did not come to its end: then
     /// what is there is half a target, and `when` is no longer a question.
     pub(super) half: AtomicBool,
+    /// Whether something else may have written to that half since.
+    pub(super) unsaved: AtomicBool,
+    /// Whether this attempt has taken everything down and saved it.
+    pub(super) prepared: AtomicBool,
 }
 
 impl Run<'_> {
@@ -33,7 +37,7 @@ impl Run<'_> {
 
     async fn run(&self, found: Option<Record>) -> Result<RestoreResult, RunError> {
         self.let_others_end().await?;
-        self.half.store(self.is_half(&found).await?, Ordering::Relaxed);
+        let found = self.see_half(found).await?;
         if let Some(record) = found.as_ref().filter(|_| !self.half()) {
             if is_restored(record) && record.phase == Phase::Undoing && is_there(record, &self.probe().await?) {
                 return self.finish_undoing().await;
@@ -54,8 +58,37 @@ impl Run<'_> {
         self.half.load(Ordering::Relaxed)
     }
 
-    async fn is_half(&self, found: &Option<Record>) -> Result<bool, LedgerError> {
-        Ok(found.as_ref().is_some_and(Record::left_half) || !self.others(Record::left_half).await?.is_empty())
+    /// Sees whether the target is half written, by this run or by others. The record as it was found; one of a target that was
+    /// replaced since is a failure without consequences.
+    async fn see_half(&self, found: Option<Record>) -> Result<Option<Record>, RunError> {
+        let mut others = self.others(Record::left_half).await?;
+        let mut own = found.as_ref().is_some_and(Record::left_half);
+        if !own && others.is_empty() {
+            return Ok(found);
+        }
+        let probe = self.probe().await?;
+        others.retain(|record| !record.is_replaced(probe.incarnation.as_deref()));
+        let mut found = found;
+        if let Some(record) = found.as_mut().filter(|record| own && record.is_replaced(probe.incarnation.as_deref())) {
+            own = false;
+            self.journal.end(Phase::Done, Verdict::Failed).await?;
+            *record = self.journal.record().await;
+        }
+        self.half.store(own || !others.is_empty(), Ordering::Relaxed);
+        let unsaved = match found.as_ref().filter(|_| own) {
+            Some(record) => record.unsaved || !self.is_still_down(record).await,
+            None => !others.is_empty(),
+        };
+        self.unsaved.store(unsaved, Ordering::Relaxed);
+        Ok(found)
+    }
+
+    /// Whether what an attempt took down is still down: else what it took down may have written since.
+    async fn is_still_down(&self, record: &Record) -> bool {
+        match self.parts.pause {
+            Some(pause) => pause.holds(&record.undo).await.is_ok(),
+            None => true,
+        }
     }
 
     /// The result of a run that ended well, while its target is there.
@@ -121,7 +154,7 @@ impl Run<'_> {
     /// Begins an attempt on a record. What a restore that came to its end left is cleared, but for what it still has to
     /// change back; what an unfinished one left is kept.
     pub(super) async fn begin_attempt(&self, found: &Option<Record>) -> Result<(), RunError> {
-        let half = self.half();
+        let (half, unsaved) = (self.half(), self.unsaved.load(Ordering::Relaxed));
         let last_run = found.as_ref().map_or(LastRun::None, Record::last_run);
         let ended = last_run == LastRun::Succeeded || found.as_ref().is_some_and(is_restored);
         let handed_over = found.as_ref().is_some_and(|record| record.verdict == Some(Verdict::HandedOver));
@@ -140,12 +173,13 @@ impl Run<'_> {
                 if last_run == LastRun::Failed {
                     // What failed is made anew, also where only the check of it failed.
                     record.engine_object = None;
-                    if !half {
-                        // What came since is saved anew: it is what a roll back would have to bring back. No engine may
-                        // find what was saved before.
-                        record.safety_point = None;
-                        record.times.recorded = Some(clock::now());
-                    }
+                }
+                record.unsaved = unsaved;
+                if unsaved || (last_run == LastRun::Failed && !half) {
+                    // What came since is saved anew: it is what a roll back would have to bring back. No engine may find
+                    // what was saved before.
+                    record.safety_point = None;
+                    record.times.recorded = Some(clock::now());
                 }
                 if ended || last_run != LastRun::Unfinished {
                     record.phase = Phase::Recorded;

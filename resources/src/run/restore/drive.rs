@@ -1,5 +1,7 @@
 //! The phases of a restore, in order.
 
+use std::sync::atomic::Ordering;
+
 use super::begin::{Run, is_restored};
 use super::decide::Decision;
 use super::{LastRun, Outcome, QuiesceOrder, RestoreResult, RunError};
@@ -69,7 +71,8 @@ impl Run<'_> {
             return Ok(RestoreResult::of(self.job, &record, Outcome::HandedOver, decision));
         }
         self.prepare(&probe).await?;
-        let warnings = self.write(&point).await?;
+        self.prepared.store(true, Ordering::Relaxed);
+        let warnings = self.write(&point, &probe).await?;
         self.check(&point).await?;
         self.finish(decision, warnings).await
     }
@@ -116,10 +119,11 @@ impl Run<'_> {
         pause.holds(&made).await.map_err(step("keeping the application down"))
     }
 
-    /// Whether there is something to save: not when the target is already half overwritten.
+    /// Whether there is something to save: not when the target is already half overwritten, and nothing else wrote since.
     fn is_saved(&self, probe: &Probe) -> bool {
         let nothing_there = matches!(probe.state, TargetState::Missing | TargetState::Empty);
-        self.job.safety_backup && self.job.perform && !self.half() && !nothing_there
+        let only_half = self.half() && !self.unsaved.load(Ordering::Relaxed);
+        self.job.safety_backup && self.job.perform && !only_half && !nothing_there
     }
 
     /// Refuses before anything is touched what could not be saved later.
@@ -144,25 +148,42 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn write(&self, point: &PinnedPoint) -> Result<Vec<String>, Failure> {
+    async fn write(&self, point: &PinnedPoint, probe: &Probe) -> Result<Vec<String>, Failure> {
         if self.journal.record().await.phase == Phase::Verifying {
             return Ok(Vec::new());
         }
         self.see_that_it_holds().await?;
-        self.journal.enter(Phase::Writing).await?;
+        self.journal
+            .change(|record| {
+                record.phase = Phase::Writing;
+                record.writes = probe.incarnation.clone();
+                record.unsaved = false;
+            })
+            .await?;
         let restored =
             self.parts.engine.restore(point, self.half(), &self.journal).await.map_err(step("the restore"))?;
         if restored.items == 0 && restored.bytes == 0 && point.bytes != Some(0) {
             return Err(Failure::Nothing(point.id.clone()));
         }
+        self.see_that_it_held().await?;
+        let written = self.parts.engine.probe().await.map_err(step("looking at what was restored"))?;
         self.journal
             .change(|record| {
                 let before = record.counts;
                 record.counts = Counts { files: restored.items, bytes: restored.bytes, ..before };
                 record.phase = Phase::Verifying;
+                record.writes = written.incarnation;
             })
             .await?;
         Ok(restored.warnings)
+    }
+
+    /// An application that somebody started meanwhile has written into what came back.
+    async fn see_that_it_held(&self) -> Result<(), Failure> {
+        let Some(pause) = self.parts.pause.filter(|_| !self.parts.engine.starts_application()) else { return Ok(()) };
+        let made = self.journal.record().await.undo;
+        let held = pause.holds(&made).await.map_err(EngineError::half_done);
+        held.map_err(step("keeping the application down while it was restored"))
     }
 
     async fn check(&self, point: &PinnedPoint) -> Result<(), Failure> {

@@ -1,5 +1,7 @@
 //! What follows from a failure: everything back as it was, or an application that stays down.
 
+use std::sync::atomic::Ordering;
+
 use super::begin::Run;
 use super::drive::Failure;
 use super::{LastRun, OnFailure, Outcome, RestoreResult, RunError};
@@ -50,6 +52,10 @@ impl Run<'_> {
 
     async fn fail_after_writing(&self, failure: Failure) -> Result<RestoreResult, RunError> {
         let record = self.journal.record().await;
+        if let Some(written) = self.parts.engine.probe().await.ok().and_then(|probe| probe.incarnation) {
+            // Also what was only made while it was written.
+            self.journal.change(|record| record.writes = Some(written)).await?;
+        }
         // The phase stays: it is how the next attempt knows that the target is half written.
         self.journal.end(record.phase, Verdict::Failed).await?;
         let again = match &record.point {
@@ -68,10 +74,16 @@ impl Run<'_> {
             OnFailure::Resume => {
                 let error = self
                     .in_words(failure, format!("What was paused runs again, as on_failure = \"resume\" asks. {again}"));
+                // What runs again writes.
+                self.journal.change(|record| record.unsaved = true).await?;
                 match self.undo_all().await {
                     Ok(_) => Err(error),
                     Err(undo) => Err(with_first(undo, &error)),
                 }
+            }
+            OnFailure::RollBack if !self.prepared.load(Ordering::Relaxed) => {
+                let aftermath = format!("This attempt changed nothing, so nothing is rolled back. {again}");
+                Err(self.in_words(failure, aftermath))
             }
             OnFailure::RollBack => self.roll_back(failure, again).await,
         }

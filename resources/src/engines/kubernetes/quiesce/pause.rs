@@ -18,10 +18,14 @@ use super::step::{Held, object_name};
 use super::{ask, failed, read};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, FIELD_MANAGER, field_owners};
+use crate::engines::kubernetes::hold;
 use crate::ledger::UndoStep;
 use crate::run::{EngineError, Pause};
 
 const PAUSE_SCHEDULE: &str = "pause_schedule";
+
+/// How soon an object is read again that somebody changed meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +58,7 @@ pub struct KubernetesPause {
     quiesce: Quiesce,
     schedule: Vec<OwnSchedule>,
     claim: Option<(String, String)>,
+    holder: Option<String>,
     pub(super) timing: Timing,
     memory: Mutex<Memory>,
 }
@@ -69,13 +74,20 @@ struct Memory {
     asked: HashSet<Parent>,
     /// What was scaled back.
     back: Vec<Held>,
+    /// What others hold down still, for people.
+    left: Vec<String>,
 }
 
 impl KubernetesPause {
     /// What is taken down, and the schedule objects of the series that is restored.
     pub fn new(cluster: Cluster, quiesce: Quiesce, schedule: Vec<OwnSchedule>) -> Self {
         let (timing, memory) = (Timing::default(), Mutex::default());
-        KubernetesPause { cluster, quiesce, schedule, claim: None, timing, memory }
+        KubernetesPause { cluster, quiesce, schedule, claim: None, holder: None, timing, memory }
+    }
+
+    /// Marks what it takes down as held for the runs of this target of an engine, so that runs of other targets leave it down.
+    pub fn held_for(self, engine: &str, target: &str) -> Self {
+        KubernetesPause { holder: Some(hold::holder(engine, target)), ..self }
     }
 
     /// Also remembers what this claim is, as the last step, so that it can be deleted: one that is gone when everything is
@@ -102,8 +114,11 @@ impl KubernetesPause {
     }
 
     async fn take_down(&self, held: &Held, object: &DynamicObject) -> Result<(), EngineError> {
-        let Some(patch) = held.patch_down(object) else { return Ok(()) };
-        self.memory().changed = Some(Instant::now());
+        let down = held.patch_down(object);
+        if down.is_some() {
+            self.memory().changed = Some(Instant::now());
+        }
+        let Some(patch) = held.add_mark(object, down) else { return Ok(()) };
         let Some(now) = self.merge(held, patch).await? else { return Ok(()) };
         if held.slipped(&now).is_none() {
             return Ok(());
@@ -113,6 +128,38 @@ impl KubernetesPause {
         match self.merge(held, patch).await? {
             Some(now) if held.slipped(&now).is_some() => Err(self.reverted(held, &now)),
             _ => Ok(()),
+        }
+    }
+
+    /// Takes the own mark off and, where nobody else holds it, brings it `back`: in one patch of the object that was looked at,
+    /// or of two that let go at the same time neither would. Whether something was brought back.
+    async fn let_go(&self, held: &Held, back: bool) -> Result<bool, EngineError> {
+        loop {
+            let Some(object) = self.read_held(held).await? else { return Ok(false) };
+            let others = held.others(&object);
+            let mut patch = held.patch_back(&object).filter(|_| back && others.is_empty());
+            let brings_back = patch.is_some();
+            if let (Some(patch), Some(manner)) = (&mut patch, held.manner()) {
+                ask::add_request(patch, manner);
+            }
+            if back && !others.is_empty() {
+                let left = format!(
+                    "{} stays down: another restore holds it, as its annotation {} says. It comes back when that one has \
+                     succeeded; if no restore of that kind will run again, take the annotation off and bring it back by hand",
+                    held.called(),
+                    others.join(", ")
+                );
+                self.memory().left.push(left);
+            }
+            let Some(patch) = held.drop_mark(&object, patch) else { return Ok(false) };
+            let version = object.metadata.resource_version.as_deref();
+            match self.cluster.merge(&held.kind(), &held.namespace, &held.name, patch, version).await {
+                Ok(_) => return Ok(brings_back),
+                // Somebody changed it since it was read.
+                Err(ClusterError::Changed { .. }) => clock::sleep(LOOK_AGAIN).await,
+                Err(ClusterError::NotFound { .. } | ClusterError::NoNamespace { .. }) => return Ok(false),
+                Err(error) => return Err(failed(error)),
+            }
         }
     }
 
@@ -205,7 +252,7 @@ impl Pause for KubernetesPause {
         let mut steps = Vec::new();
         for schedule in &self.schedule {
             if let Some(object) = read(&self.cluster, &schedule.kind, &schedule.namespace, &schedule.name).await? {
-                steps.push(Held::paused(schedule, &object).step(PAUSE_SCHEDULE));
+                steps.push(Held::paused(schedule, &object).by(&self.holder, &object).step(PAUSE_SCHEDULE));
             }
         }
         Ok(steps)
@@ -222,7 +269,9 @@ impl Pause for KubernetesPause {
         for (named, object) in found.iter().filter(|(named, _)| named.kind.manner == Manner::Autoscaler) {
             self.check_autoscaler(named, object)?;
         }
-        let step = |(named, object): &(Named, DynamicObject)| Held::down(named, object).step(named.kind.verb.as_str());
+        let step = |(named, object): &(Named, DynamicObject)| {
+            Held::down(named, object).by(&self.holder, object).step(named.kind.verb.as_str())
+        };
         let mut steps: Vec<UndoStep> = parents_first(found).iter().map(step).collect();
         if let Some((namespace, name)) = &self.claim
             && let Some(claim) = Claim::read(&self.cluster, namespace, name).await?
@@ -268,21 +317,26 @@ impl Pause for KubernetesPause {
             return Claim::of_step(step)?.bring_back(&self.cluster).await;
         }
         let held = Held::of(step)?;
-        let Some(object) = self.read_held(&held).await? else { return Ok(()) };
-        let Some(mut patch) = held.patch_back(&object) else { return Ok(()) };
-        if let Some(manner) = held.manner() {
-            ask::add_request(&mut patch, manner);
-        }
-        self.merge(&held, patch).await?;
-        if held.manner() == Some(Manner::Replicas) {
+        if self.let_go(&held, true).await? && held.manner() == Some(Manner::Replicas) {
             self.memory().back.push(held);
         }
         Ok(())
     }
 
+    async fn leave(&self, step: &UndoStep) -> Result<(), EngineError> {
+        if step.action == KEEP_CLAIM {
+            return Ok(());
+        }
+        self.let_go(&Held::of(step)?, false).await.map(drop)
+    }
+
     async fn settle(&self) -> Vec<String> {
-        let back = std::mem::take(&mut self.memory().back);
-        self.until_ready(back).await
+        let (back, mut late) = {
+            let mut memory = self.memory();
+            (std::mem::take(&mut memory.back), std::mem::take(&mut memory.left))
+        };
+        late.extend(self.until_ready(back).await);
+        late
     }
 }
 

@@ -9,6 +9,7 @@ use super::kinds::{self, Manner};
 use super::model::Named;
 use super::schedule::OwnSchedule;
 use crate::connections::kubernetes::{DynamicObject, Kind};
+use crate::engines::kubernetes::hold::{self, Field};
 use crate::ledger::UndoStep;
 use crate::run::EngineError;
 
@@ -25,14 +26,9 @@ pub(super) struct Held {
     pub namespace: String,
     pub name: String,
     pub fields: Vec<Field>,
-}
-
-/// A field that is held; null is a field that is not there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Field {
-    pub path: Vec<String>,
-    pub was: Value,
-    pub held: Value,
+    /// Who holds it, as the object's own mark says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
 }
 
 impl Held {
@@ -58,7 +54,47 @@ impl Held {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             fields,
+            holder: None,
         }
+    }
+
+    /// Held by that one. What another one holds already was something else before.
+    pub(super) fn by(mut self, holder: &Option<String>, object: &DynamicObject) -> Held {
+        self.holder = holder.clone();
+        for field in &mut self.fields {
+            field.was = hold::was(object, &field.path).unwrap_or_else(|| field.was.clone());
+        }
+        self
+    }
+
+    fn annotation(&self) -> Option<String> {
+        self.holder.as_deref().filter(|_| !self.fields.is_empty()).map(hold::annotation)
+    }
+
+    /// The annotations of others that hold it.
+    pub(super) fn others<'a>(&self, object: &'a DynamicObject) -> Vec<&'a str> {
+        let own = self.annotation();
+        hold::marks(object).into_iter().filter(|mark| Some(*mark) != own.as_deref()).collect()
+    }
+
+    /// Adds the own mark to a patch, where it is not there yet.
+    pub(super) fn add_mark(&self, object: &DynamicObject, patch: Option<Value>) -> Option<Value> {
+        let Some(own) = self.annotation().filter(|own| !hold::marks(object).contains(&own.as_str())) else {
+            return patch;
+        };
+        let mut patch = patch.unwrap_or_else(|| json!({}));
+        set(&mut patch, &["metadata", "annotations", &own], hold::mark(object, &self.fields).into());
+        Some(patch)
+    }
+
+    /// Adds to a patch that the own mark goes, where it is there.
+    pub(super) fn drop_mark(&self, object: &DynamicObject, patch: Option<Value>) -> Option<Value> {
+        let annotations = object.metadata.annotations.as_ref();
+        let there = |own: &String| annotations.is_some_and(|annotations| annotations.contains_key(own));
+        let Some(own) = self.annotation().filter(there) else { return patch };
+        let mut patch = patch.unwrap_or_else(|| json!({}));
+        set(&mut patch, &["metadata", "annotations", &own], Value::Null);
+        Some(patch)
     }
 
     /// The step to write down.

@@ -6,6 +6,7 @@ mod holding;
 mod kinds;
 #[cfg(feature = "toy")]
 mod runs;
+mod shared;
 mod workloads;
 
 use std::time::Duration;
