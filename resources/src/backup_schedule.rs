@@ -18,6 +18,7 @@ use crate::engines::velero;
 use crate::engines::velero::schedule::VeleroSchedule;
 use crate::engines::volsync::{self, schedule::VolsyncSchedule};
 use crate::jobs;
+use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::moved;
 use crate::reference::Reference;
 use crate::registered::{self, Earlier, Memory, Refreshed, Registration, Seat};
@@ -271,10 +272,11 @@ impl BackupSchedules {
         let Some(known) = planned.known()? else { return Ok(()) };
         let arguments = planned.arguments(&known);
         let histories = known.block.histories(&self.shared, &arguments).await.map_err(|failure| failed(&failure))?;
-        let records = match &after {
-            Some((_, ledger)) => ledger.list().await.map_err(|error| failed(&error))?,
-            None => Vec::new(),
-        };
+        let here = self.restores_of(&known)?;
+        let mut records = Vec::new();
+        for ledger in after.iter().map(|(_, ledger)| ledger).chain(&here) {
+            records.extend(ledger.list().await.map_err(|error| failed(&error))?);
+        }
         for history in &histories {
             run::check_first_backup(&history.points, &history.probe, &records).map_err(|error| {
                 Diagnostics::error_at(
@@ -285,6 +287,14 @@ impl BackupSchedules {
             })?;
         }
         Ok(())
+    }
+
+    /// The ledger of the restores to what it backs up.
+    fn restores_of(&self, known: &Known<'_>) -> Result<Option<Arc<dyn LedgerStore>>> {
+        let (connection, namespace) = known.block.seat(known.target);
+        let (Some(connection), Some(namespace)) = (connection.text(), namespace.text()) else { return Ok(None) };
+        let cluster = self.shared.cluster(connection, &Path::attribute("target"))?;
+        Ok(cluster.map(|cluster| Arc::new(ConfigMapLedger::new(cluster, namespace)) as Arc<dyn LedgerStore>))
     }
 
     /// What is on a server, as a state.
@@ -510,8 +520,8 @@ impl Resource for BackupSchedules {
             _ => crate::engines::concepts::TargetServer::Open,
         };
         let memory = plan.prior.map(BackupSchedule::memory).unwrap_or_default();
-        let stays = ready
-            && plan.prior.is_none_or(|prior| prior.seat() == plan.planned.seat() && prior.name == plan.planned.name);
+        let seat = plan.planned.registered_at();
+        let stays = ready && plan.prior.is_none_or(|prior| prior.registered_at() == seat);
         let connection = plan.planned.seat().0;
         let (uid, server_uid) = registered::planned(&self.shared, &connection, server, memory, stays).await?;
         plan.planned.r#ref = Attr::Known(plan.planned.reference(uid, server_uid));

@@ -27,6 +27,7 @@ both_clis!(
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
     a_run_whose_process_is_killed_is_taken_over_by_the_next_apply,
     a_password_that_is_in_no_state_is_written_with_its_version,
+    m23_a_target_and_its_schedule_go_from_one_engine_to_another,
     an_import_needs_no_change,
     what_others_made_is_imported_and_left_as_it_is,
     what_was_imported_and_never_applied_goes_with_its_resource,
@@ -678,6 +679,30 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
     let theirs = with("another-password-9d", 2).replace("\"docs\", credentials", "\"theirs\", credentials");
     scene.workspace.write(&theirs)?;
     scene.workspace.apply()?.fails(&["Secret dr-docs was not written", "restic key add"])?;
+    Ok(())
+}
+
+fn m23_a_target_and_its_schedule_go_from_one_engine_to_another(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.shared.k8up()?;
+    let with_volsync = world.configuration("");
+    let with_k8up =
+        with_volsync.replace("  volsync = { cluster", "  k8up = { cluster").replace(", keep_within = \"30d\"", "");
+    let block = with_volsync.find("  volsync   = {").context("the schedule's block")?;
+    let end = block + with_volsync[block..].find('\n').context("its end")?;
+    let with_k8up = with_k8up.replace(&with_volsync[block..end], "  k8up = { prune = { cron = \"0 5 * * 0\" } }");
+    let api = world.shared.api();
+    let k8up = || api.get("k8up.io/v1", "Schedule", &world.name, "hourly");
+    let volsync = || api.get(VolSync::API, "ReplicationSource", &world.name, "hourly");
+    for (configuration, engine) in [(&with_k8up, "k8up"), (&with_volsync, "volsync"), (&with_k8up, "k8up")] {
+        scene.workspace.write(configuration)?;
+        scene.workspace.apply()?.ok()?;
+        scene.workspace.plan_is_empty()?;
+        ensure!(
+            (k8up()?.is_some(), volsync()?.is_some()) == (engine == "k8up", engine == "volsync"),
+            "not one {engine}"
+        );
+    }
     Ok(())
 }
 

@@ -17,7 +17,6 @@ use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap};
-use crate::ledger::{Record, Verdict};
 use crate::reference::Reference;
 use crate::retention::Keep;
 use crate::run::History;
@@ -231,7 +230,7 @@ impl ScheduleBlock for VeleroSchedule {
         };
         let open = block.open(shared, schedule.target).map_err(told)?;
         let unknown = || Failure::new("the target is not known".to_owned(), Blame::Store);
-        let OpenBackup { engine, others, .. } = open.ok_or_else(unknown)?;
+        let OpenBackup { engine, .. } = open.ok_or_else(unknown)?;
         let failed = |error: &dyn std::error::Error| {
             Failure {
             message: format!("what is backed up, or the backups in the bucket, can't be looked at: {error}"),
@@ -243,23 +242,7 @@ impl ScheduleBlock for VeleroSchedule {
             blame: Blame::Store,
         }
         };
-        let mut histories = engine.histories().await.map_err(|error| failed(&error))?;
-        for ledger in &others {
-            let records = ledger.list().await.map_err(|error| failed(&error))?;
-            let restored = |incarnation: &String| {
-                let filled = |record: &Record| {
-                    record.verdict == Some(Verdict::Restored) && record.incarnation.as_ref() == Some(incarnation)
-                };
-                records.iter().any(filled)
-            };
-            // What a restore filled is as old as what it was filled from.
-            for history in
-                histories.iter_mut().filter(|history| history.probe.incarnation.as_ref().is_some_and(restored))
-            {
-                history.probe.born = None;
-            }
-        }
-        Ok(histories)
+        engine.histories().await.map_err(|error| failed(&error))
     }
 }
 

@@ -15,9 +15,16 @@ pub enum FirstBackup {
     Allow,
 }
 
-/// Refuses when what is backed up is missing, empty, or younger than the newest point of its series without being what a
-/// restore in the ledger filled.
+/// Refuses when what is backed up is what a restore in the ledger filled only half; or missing, empty, or younger than the newest
+/// point of its series without being what a restore filled.
 pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), RunError> {
+    let half = |record: &&Record| {
+        let restores = record.kind == JobKind::Restore && record.left_half();
+        restores && record.writes.is_some() && record.writes == probe.incarnation
+    };
+    if let Some(half) = records.iter().find(half) {
+        return Err(RunError::HalfRestored { key: half.key.clone(), target: half.target.clone() });
+    }
     let holds = |point: &&Point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true);
     let older: Vec<&Point> = points.iter().filter(holds).collect();
     let Some(newest) = older.iter().map(|point| point.time).max() else { return Ok(()) };
@@ -100,6 +107,18 @@ mod tests {
         assert!(check(&[point(10, 3)], &young, std::slice::from_ref(&record)).is_ok());
         record.incarnation = Some("volume-1".into());
         assert!(check(&[point(10, 3)], &young, &[record]).is_err());
+    }
+
+    #[test]
+    fn b6_half_a_volume_is_not_stored_and_another_one_of_its_name_is() {
+        let there = probe(TargetState::Present, Some(5));
+        let mut record = Record::new(JobKind::Restore, "k", "docs", "toy", "volume");
+        record.phase = crate::ledger::Phase::Writing;
+        record.writes = Some("volume-2".into());
+        let error = check(&[], &there, std::slice::from_ref(&record)).unwrap_err();
+        assert!(matches!(error, RunError::HalfRestored { .. }));
+        record.writes = Some("volume-1".into());
+        assert!(check(&[], &there, &[record]).is_ok());
     }
 
     #[test]
