@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use acceptance_tests::docs;
+use acceptance_tests::parts;
 use acceptance_tests::servers::kubernetes::{Cluster, Grant, Shared, Velero, rules_of_guide, shared, wait_for};
 use acceptance_tests::servers::{Minio, S3};
 use anyhow::{Context, Result, ensure};
@@ -19,6 +21,7 @@ both_clis!(
     a_new_namespace_is_not_stored_over_the_backups_of_the_old_one,
     a_drill_restores_elsewhere_and_leaves_the_storage_as_it_was,
     the_rights_in_the_guide_are_enough,
+    the_guide_rebuilds_a_cluster_word_for_word,
 );
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,6 +63,118 @@ resource "dr_backup_schedule" "docs" {{
 "#,
         provider = provider(s3, cluster, "", provider_more),
     )
+}
+
+/// What the guide says, on the servers of the tests: another address, another bucket, and what stands under its paths.
+struct Guide {
+    s3: &'static S3,
+    bucket: String,
+    snippets: Vec<String>,
+}
+
+impl Guide {
+    fn read(scene: &mut Scene) -> Result<Self> {
+        let (_, s3, bucket) = bucket()?;
+        let page = parts::checkout().join("docs/guides/rebuild-a-cluster.md");
+        let snippets =
+            docs::snippets(&std::fs::read_to_string(page)?).into_iter().map(|snippet| snippet.text).collect();
+        let guide = Guide { s3, bucket, snippets };
+        guide.give_keys(scene);
+        Ok(guide)
+    }
+
+    fn give_keys(&self, scene: &mut Scene) {
+        let keys = &self.s3.credentials;
+        scene.workspace.set("TF_VAR_access_key_id", &keys.id).set("TF_VAR_secret_access_key", &keys.secret);
+    }
+
+    /// One of its configurations, by their order.
+    fn configuration(&self, number: usize) -> Result<String> {
+        let text = self.snippets.get(number).context("the guide has fewer configurations")?;
+        let on_servers =
+            text.replace("http://10.20.0.103:30188", &self.s3.endpoint).replace("velero-prod", &self.bucket);
+        let spaces = on_servers.replace("region            = \"garage\"", "region = \"garage\"");
+        Ok(spaces.replace("region = \"garage\"", &format!("region = {:?}", self.s3.region)))
+    }
+
+    /// Puts a cluster where people keep theirs, under the name that the guide gives it.
+    fn kubeconfig(scene: &Scene, cluster: &Cluster, file: &str, context: &str) -> Result<()> {
+        let folder = scene.workspace.path("home/.kube");
+        std::fs::create_dir_all(&folder)?;
+        let mut kubeconfig: Value = serde_json::from_str(&std::fs::read_to_string(cluster.kubeconfig_path())?)?;
+        kubeconfig["contexts"][0]["name"] = context.into();
+        std::fs::write(folder.join(file), kubeconfig.to_string())?;
+        Ok(())
+    }
+}
+
+fn the_guide_rebuilds_a_cluster_word_for_word(scene: &mut Scene) -> Result<()> {
+    const NAMESPACE: &str = "paperless";
+    let guide = Guide::read(scene)?;
+    let outcome = |scene: &Scene| -> Result<Value> {
+        Ok(scene.workspace.attributes("dr_restore_job.paperless")?["result"]["outcome"].clone())
+    };
+    let first = Cluster::start()?.with_controller_manager()?;
+    let velero = Velero::start(&first)?;
+    first.namespace(NAMESPACE)?;
+    first.api.apply(&letter(NAMESPACE, "Dear all"))?;
+    first.api.apply(&json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": NAMESPACE, "namespace": NAMESPACE },
+        "spec": {
+            "replicas": 0, "selector": { "matchLabels": { "app": NAMESPACE } },
+            "template": {
+                "metadata": { "labels": { "app": NAMESPACE } },
+                "spec": { "containers": [{ "name": "web", "image": "web" }] },
+            },
+        },
+    }))?;
+    Guide::kubeconfig(scene, &first, "config", "prod")?;
+
+    // While all is well.
+    let all_is_well = guide.configuration(0)?;
+    scene.workspace.write(&all_is_well)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(outcome(scene)? == "not_needed");
+    ensure!(scene.workspace.attributes("dr_backup_job.paperless")?["result"]["outcome"] == "stored");
+    scene.workspace.plan_is_empty()?;
+
+    // 1. The cluster is gone, and a new one stands at another address.
+    drop(velero);
+    drop(first);
+    let second = Cluster::start()?.with_controller_manager()?;
+    let velero = Velero::start(&second)?;
+    Guide::kubeconfig(scene, &second, "config", "prod")?;
+    // 2. `on_missing` is taken out.
+    let (skips, rebuilt): (Vec<&str>, Vec<&str>) =
+        all_is_well.lines().partition(|line| line.trim_start().starts_with("on_missing = \"skip\""));
+    ensure!(skips.len() == 1, "the guide says it {} times", skips.len());
+    let rebuilt = rebuilt.join("\n");
+    scene.workspace.write(&rebuilt)?;
+    // 3. to 6.
+    scene.workspace.plan()?.ok()?.says(&["leads to another server", "recovery point dr-paperless-first-"])?;
+    scene.workspace.apply()?.ok().with_context(|| velero.controller.log())?;
+    ensure!(outcome(scene)? == "restored");
+    ensure!(text_of(&second, NAMESPACE)?.as_deref() == Some("Dear all"), "the letter is not there");
+    scene.workspace.plan_is_empty()?;
+
+    // A drill, in a state of its own.
+    let scratch = Cluster::start()?.with_controller_manager()?;
+    let velero = Velero::start(&scratch)?;
+    let mut drill = scene.copy("drill")?;
+    guide.give_keys(&mut drill);
+    std::fs::remove_file(drill.workspace.state_file())?;
+    Guide::kubeconfig(&drill, &scratch, "scratch", "scratch")?;
+    let (before, after) =
+        (rebuilt.find("provider \"dr\"").context("provider")?, rebuilt.find("resource ").context("none")?);
+    let provider = guide.configuration(1)?;
+    drill.workspace.write(&format!("{}{provider}\n{}", &rebuilt[..before], &rebuilt[after..]))?;
+    let kept = guide.s3.keys(&guide.bucket, "")?;
+    drill.workspace.apply()?.ok().with_context(|| velero.controller.log())?;
+    ensure!(text_of(&scratch, NAMESPACE)?.as_deref() == Some("Dear all"), "the drill restored nothing");
+    drill.workspace.plan_is_empty()?;
+    drill.workspace.destroy()?.ok()?;
+    ensure!(guide.s3.keys(&guide.bucket, "")? == kept, "the drill left something in the bucket");
+    Ok(())
 }
 
 /// What is waited for is seen soon; still 24 s for what may take Velero two minutes, which looks every five seconds here.

@@ -360,12 +360,21 @@ impl RegisteredBlock for VeleroTarget {
         let Some(Reached::S3 { connection, bucket, prefix }) = reached.filter(|_| !target.read_only) else {
             return Ok(Vec::new());
         };
-        // What only the cluster reaches can't be looked at.
-        let Ok(store) = shared.clients.bucket(&connection, &bucket, &prefix) else { return Ok(Vec::new()) };
-        let Ok(points) = Storage::new(Arc::new(store), shared.ended_backups.clone()).points().await else {
-            return Ok(Vec::new());
+        // What only the cluster reaches can't be looked at, and is registered all the same.
+        let unread = |error: &dyn std::fmt::Display| {
+            Ok(vec![format!(
+                "nobody looked whether the bucket holds backups that are past their age, which Velero deletes as soon as it sees \
+                 them: {error}"
+            )])
         };
-        expired(&points, clock::now())
+        let store = match shared.clients.bucket(&connection, &bucket, &prefix) {
+            Ok(store) => store,
+            Err(error) => return unread(&error),
+        };
+        match Storage::new(Arc::new(store), shared.ended_backups.clone()).points().await {
+            Ok(points) => expired(&points, clock::now()),
+            Err(error) => unread(&error),
+        }
     }
 
     fn write_only(&self, name: &str) -> Attr<String> {
