@@ -415,7 +415,11 @@ fn a_missing_crd_is_named_with_what_to_depend_on(scene: &mut Scene) -> Result<()
     scene.workspace.set("DR_TEST_CLOCK_SPEED", "50");
     scene.workspace.write(&world.configuration(&cluster, "", "", ""))?;
     scene.workspace.plan()?.ok()?;
-    scene.workspace.apply()?.fails(&["backupstoragelocations.velero.io", "helm_release.velero"])?;
+    scene.workspace.apply()?.fails(&[
+        "backupstoragelocations.velero.io (v1)",
+        "helm_release.velero",
+        "vmware-tanzu.github.io/helm-charts",
+    ])?;
     Ok(())
 }
 

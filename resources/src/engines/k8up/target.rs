@@ -11,7 +11,7 @@ use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCES
 use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer};
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::objects::{Objects, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Installer, Objects, Wanted, server_of};
 use crate::engines::kubernetes::repository_secret::{Complete, Forms, Proof, foreign, own_secret, scope_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
@@ -20,7 +20,10 @@ use crate::shared::{Reached, Shared};
 use crate::validators;
 
 /// What usually installs k8up.
-pub const INSTALLED_BY: &str = "helm_release.k8up";
+pub const INSTALLED_BY: Installer = Installer {
+    depends_on: "helm_release.k8up",
+    crds: "k8up's CRDs are the file k8up-crd.yaml of a release at https://github.com/k8up-io/k8up/releases; newer Helm charts bring them, too",
+};
 
 /// A repository of k8up's: a Secret `dr-<name>` in a namespace, with the password and the keys of the bucket. k8up has no
 /// object for a repository: schedules and jobs say where it is, and the first backup makes it.

@@ -71,6 +71,15 @@ pub trait Settle: Send + Sync {
     fn unavailable(&self, main: &DynamicObject) -> Option<String>;
 }
 
+/// What brings an engine's kinds to a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Installer {
+    /// What usually installs it: `helm_release.velero`.
+    pub depends_on: &'static str,
+    /// Where its CRDs come from, for people.
+    pub crds: &'static str,
+}
+
 /// The objects of one resource; the last one is the main one, whose uid is the resource's.
 pub struct Objects {
     /// Where they are.
@@ -83,8 +92,8 @@ pub struct Objects {
     pub force: bool,
     /// Whether the objects are somebody else's: waited for, never written, never removed.
     pub external: bool,
-    /// What usually installs the engine: `helm_release.velero`.
-    pub depends_on: &'static str,
+    /// What installs the engine.
+    pub installer: Installer,
     /// The waiting slots of the process.
     pub waiting: WaitingSlots,
     /// What comes after.
@@ -135,12 +144,12 @@ impl Objects {
         cluster: Cluster,
         namespace: String,
         wanted: Vec<Wanted>,
-        depends_on: &'static str,
+        installer: Installer,
         waiting: WaitingSlots,
         settle: Box<dyn Settle>,
     ) -> Self {
         let (force, external, before) = (false, false, Vec::new());
-        Objects { cluster, namespace, wanted, force, external, depends_on, waiting, settle, before }
+        Objects { cluster, namespace, wanted, force, external, installer, waiting, settle, before }
     }
 
     fn called(&self, wanted: &Wanted) -> String {
@@ -265,8 +274,12 @@ impl Objects {
         let apply = |force| self.cluster.apply(&wanted.kind, &self.namespace, &wanted.name, body.clone(), force);
         match apply(self.force || wanted.lasting).await {
             Err(ClusterError::MissingKind { .. }) => {
-                let kind = self.cluster.wait_for_kind(&wanted.kind, self.depends_on, &self.waiting).await;
-                kind.map_err(|error| Failure::new(error.to_string(), Blame::Block))?;
+                let Installer { depends_on, crds } = self.installer;
+                let kind = self.cluster.wait_for_kind(&wanted.kind, depends_on, &self.waiting).await;
+                kind.map_err(|error| {
+                    let hint = Some(crds.to_owned());
+                    Failure { message: error.to_string(), hint, blame: Blame::Block }
+                })?;
                 Box::pin(self.write_once_there(wanted, body)).await
             }
             Err(ClusterError::NoNamespace { .. }) => Box::pin(self.write_once_there(wanted, body)).await,

@@ -20,7 +20,7 @@ use crate::engines::concepts::{
     Blame, Failure, RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer,
 };
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Installer, Objects, Settle, Wanted, server_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
 use crate::secret::Secret;
@@ -28,7 +28,10 @@ use crate::shared::{Reached, Shared};
 use crate::validators;
 
 /// What usually installs Velero.
-pub const INSTALLED_BY: &str = "helm_release.velero";
+pub const INSTALLED_BY: Installer = Installer {
+    depends_on: "helm_release.velero",
+    crds: "Velero's CRDs come with its Helm chart, `velero` of https://vmware-tanzu.github.io/helm-charts, or with `velero install`",
+};
 
 /// Where backups are.
 pub const LOCATION: Kind = Kind::namespaced("velero.io", "v1", "BackupStorageLocation", "backupstoragelocations");

@@ -19,12 +19,16 @@ mod standing;
 pub mod target;
 
 use crate::connections::kubernetes::Kind;
+use crate::engines::kubernetes::objects::Installer;
 
 /// The engine's name.
 pub const ENGINE: &str = "volsync";
 
 /// What usually installs VolSync.
-pub const INSTALLED_BY: &str = "helm_release.volsync";
+pub const INSTALLED_BY: Installer = Installer {
+    depends_on: "helm_release.volsync",
+    crds: "VolSync's CRDs come with its Helm chart, `volsync` of https://backube.github.io/helm-charts",
+};
 
 /// What backs a claim up.
 pub const SOURCE: Kind = Kind::namespaced("volsync.backube", "v1alpha1", "ReplicationSource", "replicationsources");

@@ -76,6 +76,8 @@ struct Memory {
     back: Vec<Held>,
     /// What others hold down still, for people.
     left: Vec<String>,
+    /// What did not exist when it was to be taken down.
+    missing: Vec<Named>,
 }
 
 impl KubernetesPause {
@@ -263,7 +265,7 @@ impl Pause for KubernetesPause {
         for named in &self.quiesce.named {
             match read(&self.cluster, &named.kind.kind, &named.namespace, &named.name).await? {
                 Some(object) => found.push((named.clone(), object)),
-                None => tracing::warn!(object = name_of(named), "what is to be taken down does not exist"),
+                None => self.memory().missing.push(named.clone()),
             }
         }
         for (named, object) in found.iter().filter(|(named, _)| named.kind.manner == Manner::Autoscaler) {
@@ -331,11 +333,17 @@ impl Pause for KubernetesPause {
     }
 
     async fn settle(&self) -> Vec<String> {
-        let (back, mut late) = {
-            let mut memory = self.memory();
-            (std::mem::take(&mut memory.back), std::mem::take(&mut memory.left))
-        };
+        let Memory { back, left: mut late, missing, .. } = std::mem::take(&mut *self.memory());
         late.extend(self.until_ready(back).await);
+        for named in missing {
+            // What the restore brought was rightly missing before.
+            if let Ok(None) = read(&self.cluster, &named.kind.kind, &named.namespace, &named.name).await {
+                late.push(format!(
+                    "`quiesce` names {}, which does not exist: nothing was taken down for it",
+                    name_of(&named)
+                ));
+            }
+        }
         late
     }
 }

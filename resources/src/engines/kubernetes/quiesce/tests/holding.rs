@@ -124,6 +124,19 @@ async fn what_appears_while_the_restore_is_prepared_is_not_overlooked() {
 }
 
 #[tokio::test]
+async fn a_name_that_never_existed_is_told_and_one_that_the_restore_brought_is_not() {
+    let api = Api::new();
+    let pause = pause(&api, &[], &["deployment/web", "deployment/wep"]);
+    assert!(take_down(&pause).await.unwrap().is_empty());
+    workload(&api, &Kind::DEPLOYMENT, "web");
+    let told = pause.settle().await;
+    assert_eq!(
+        told,
+        ["`quiesce` names paperless/deployment.apps/wep, which does not exist: nothing was taken down for it"]
+    );
+}
+
+#[tokio::test]
 async fn what_the_configuration_no_longer_names_is_not_held_to_it() {
     let api = Api::new();
     api.put(&Kind::CRON_JOB, NAMESPACE, "x", json!({ "spec": {} }));
