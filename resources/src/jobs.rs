@@ -134,7 +134,7 @@ pub fn failed(action: &str, error: &RunError, deadline: &Deadline) -> Diagnostic
     let attribute = match error {
         RunError::NoPoint { .. } | RunError::PointGone { .. } | RunError::PinGone { .. } => Some("recovery_point"),
         RunError::NotFirstUse { .. } => Some("on_missing"),
-        RunError::Undecided { .. } => Some("when"),
+        RunError::Undecided { .. } | RunError::Partial { .. } => Some("when"),
         RunError::NoSafety { .. } | RunError::SafetyUndecided { .. } => Some("safety_backup"),
         RunError::After { .. } => Some("after"),
         RunError::FirstBackup { .. } => Some("first_backup"),

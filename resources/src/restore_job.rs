@@ -87,7 +87,7 @@ pub struct RestoreJobModel {
     /// The server that holds the target; null for a path.
     #[dr(computed)]
     pub server_uid: Attr<String>,
-    /// What the target looked like at the last refresh: `present`, `missing`, `empty` or `unknown`.
+    /// What the target looked like at the last refresh: `present`, `missing`, `empty`, `partial` or `unknown`.
     #[dr(computed)]
     pub target_state: Attr<String>,
     /// How the last run ended: `none`, `succeeded`, `failed` or `unfinished`.
@@ -353,12 +353,7 @@ impl RestoreJobModel {
     fn refreshed(&self) -> Refreshed {
         Refreshed {
             server_uid: self.server_uid.known().cloned(),
-            target_state: match self.target_state.text() {
-                Some("present") => TargetState::Present,
-                Some("missing") => TargetState::Missing,
-                Some("empty") => TargetState::Empty,
-                _ => TargetState::Unknown,
-            },
+            target_state: TargetState::parse(self.target_state.text()),
             last_run: LastRun::parse(self.last_run.text()),
             candidate: self.candidate.known().and_then(PointModel::candidate),
         }
@@ -459,7 +454,7 @@ impl RestoreJobs {
         let (Some(point), _) = pick(planned, &open, &probe).await else { return };
         let bytes = point.bytes.map(|bytes| format!(", {}", run::in_units(bytes))).unwrap_or_default();
         let effect = match probe.state {
-            TargetState::Present => format!("It overwrites {}", open.target),
+            TargetState::Present | TargetState::Partial => format!("It overwrites {}", open.target),
             _ => format!("It fills {}", open.target),
         };
         context.report(Diagnostic::warning(
@@ -539,7 +534,7 @@ impl RestoreJobs {
             exact_point: planned.recovery_point.known().and_then(|point| point.id.known().cloned()),
             changed: prior.map(|prior| planned.changed(prior)).unwrap_or_default(),
             steps: planned.steps(),
-            overwrites: (state == Some(TargetState::Present)).then(|| target.to_owned()),
+            overwrites: matches!(state, Some(TargetState::Present | TargetState::Partial)).then(|| target.to_owned()),
             target: target.to_owned(),
         };
         run::due(before.as_ref(), &asked, clock::now()).map_err(|undecided| {
@@ -679,7 +674,7 @@ impl RestoreJobs {
         Ok(standing_record(&records, key, target).cloned())
     }
 
-    async fn refresh(&self, state: RestoreJobModel) -> Result<RestoreJobModel> {
+    async fn refresh(&self, context: &Context, state: RestoreJobModel) -> Result<RestoreJobModel> {
         let landmark = state.landmark();
         let Some(source) = state.source.known() else { return Ok(state) };
         let look = match state.block() {
@@ -699,6 +694,10 @@ impl RestoreJobs {
             None => None,
         };
         let last_run = record.as_ref().map_or(LastRun::None, Record::last_run);
+        let probe = probe.beside(record.as_ref());
+        if probe.state == TargetState::Partial && state.when() != When::Always {
+            jobs::report(context, name, std::slice::from_ref(&probe.evidence));
+        }
         let wanted = record.is_none() || run::wants_candidate(probe.state, last_run, state.when()) || !state.performs();
         let open = match state.block() {
             Some(block) if wanted => block.open(&self.shared, source, landmark).await.ok().flatten(),
@@ -909,7 +908,7 @@ impl Resource for RestoreJobs {
 
     async fn read(&self, context: &Context, state: RestoreJobModel) -> Result<Option<RestoreJobModel>> {
         let limit = timeouts::of(&state.timeouts, Operation::Read, timeouts::READ);
-        timeouts::within(context, "refreshing a restore job", limit, self.refresh(state)).await.map(Some)
+        timeouts::within(context, "refreshing a restore job", limit, self.refresh(context, state)).await.map(Some)
     }
 
     async fn apply(

@@ -31,6 +31,7 @@ mod takeover;
 mod unknown;
 mod velero;
 mod velero_engine;
+mod velero_restore;
 mod via;
 mod volsync;
 mod volsync_hand_over;

@@ -146,10 +146,22 @@ pub struct Due {
 
 /// Why a plan can't tell whether the target is lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it can't be told whether {target} is lost: is it mounted? Change `triggers` to restore here")]
-pub struct Undecided {
-    /// The target.
-    pub target: String,
+pub enum Undecided {
+    /// It can't be seen.
+    #[error("it can't be told whether {target} is lost: is it mounted? Change `triggers` to restore here")]
+    Unseen {
+        /// The target.
+        target: String,
+    },
+    /// Only some of it is lost.
+    #[error(
+        "a part of {target} is lost and the rest is not: restore what is missing with a job of its own. To restore all of it \
+         over what is there, set when = \"always\" and change `triggers`; to go on without, set when = \"always\" alone"
+    )]
+    Partial {
+        /// The target.
+        target: String,
+    },
 }
 
 /// Whether and why a job runs. `prior` is `None` for a job that does not exist yet; `now` is used for warnings alone.
@@ -178,7 +190,11 @@ pub fn due(prior: Option<&Prior>, planned: &Planned, now: Timestamp) -> Result<D
         return Ok(Due { change: Change::Unknown, reasons, point, warnings: Vec::new() });
     }
     if planned.when.is_met(seen.target_state).is_none() {
-        return Err(Undecided { target: planned.target.clone() });
+        let target = planned.target.clone();
+        return Err(match seen.target_state {
+            TargetState::Partial => Undecided::Partial { target },
+            _ => Undecided::Unseen { target },
+        });
     }
     let warnings = if planned.changed.is_empty() { Vec::new() } else { vec![nothing_runs(planned)] };
     Ok(Due { change: Change::None, reasons, point: PlannedPoint::Prior, warnings })

@@ -96,6 +96,16 @@ pub enum RunError {
         /// What was seen.
         evidence: String,
     },
+    /// `when` needs to know the target, and only a part of it is lost.
+    #[error(
+        "a part of {target} is lost and the rest is not ({evidence}): restore what is missing with a job of its own, or set when = \"always\" to restore all of it over what is there"
+    )]
+    Partial {
+        /// The target.
+        target: String,
+        /// What was seen.
+        evidence: String,
+    },
     /// A safety backup is wanted and it is not known whether there is something to save.
     #[error(
         "it can't be told whether {target} holds something to save before it is overwritten ({evidence}); set safety_backup = false to go on without"

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::{Record, Verdict};
+
 /// When a restore is due, by the state of its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum When {
@@ -21,7 +23,7 @@ impl When {
         match (self, state) {
             (When::Always, _) => Some(true),
             (_, TargetState::Missing) => Some(true),
-            (_, TargetState::Unknown) => None,
+            (_, TargetState::Unknown | TargetState::Partial) => None,
             (When::TargetMissing, _) => Some(false),
             (When::TargetMissingOrEmpty, state) => Some(state == TargetState::Empty),
         }
@@ -38,18 +40,27 @@ pub enum TargetState {
     Missing,
     /// It exists and holds nothing.
     Empty,
+    /// Some of what it consists of is there and holds something, and some does not exist.
+    Partial,
     /// It can't be told.
     #[default]
     Unknown,
 }
 
 impl TargetState {
+    /// The state that a word of the schema means.
+    pub fn parse(word: Option<&str>) -> Self {
+        let all = [TargetState::Present, TargetState::Missing, TargetState::Empty, TargetState::Partial];
+        all.into_iter().find(|state| Some(state.as_str()) == word).unwrap_or_default()
+    }
+
     /// The word of the schema.
     pub fn as_str(self) -> &'static str {
         match self {
             TargetState::Present => "present",
             TargetState::Missing => "missing",
             TargetState::Empty => "empty",
+            TargetState::Partial => "partial",
             TargetState::Unknown => "unknown",
         }
     }
@@ -68,15 +79,53 @@ pub struct Probe {
     pub evidence: String,
 }
 
+impl Probe {
+    /// The target as a restore that ended well left it is whole, also where the point held less than was asked for.
+    pub fn beside(self, record: Option<&Record>) -> Self {
+        let filled = |record: &Record| record.verdict == Some(Verdict::Restored) && record.incarnation.is_some();
+        let is_as_left = record.is_some_and(|record| filled(record) && record.incarnation == self.incarnation);
+        match self.state {
+            TargetState::Partial if is_as_left => Probe { state: TargetState::Present, ..self },
+            _ => self,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::JobKind;
 
     #[test]
     fn only_when_always_does_without_knowing_the_target() {
         assert_eq!(When::Always.is_met(TargetState::Unknown), Some(true));
         assert_eq!(When::TargetMissing.is_met(TargetState::Unknown), None);
         assert_eq!(When::TargetMissingOrEmpty.is_met(TargetState::Unknown), None);
+    }
+
+    #[test]
+    fn half_a_target_is_neither_lost_nor_there() {
+        assert_eq!(When::Always.is_met(TargetState::Partial), Some(true));
+        assert_eq!(When::TargetMissing.is_met(TargetState::Partial), None);
+        assert_eq!(When::TargetMissingOrEmpty.is_met(TargetState::Partial), None);
+    }
+
+    #[test]
+    fn what_a_restore_left_is_whole_until_something_of_it_is_lost() {
+        let seen = |uid: &str| Probe {
+            state: TargetState::Partial,
+            incarnation: Some(uid.to_owned()),
+            born: None,
+            evidence: "seen".into(),
+        };
+        let mut record = Record::new(JobKind::Restore, "key", "docs", "velero", "docs,mail");
+        record.incarnation = Some("docs-1".into());
+        assert_eq!(seen("docs-1").beside(Some(&record)).state, TargetState::Partial);
+        record.verdict = Some(Verdict::Restored);
+        assert_eq!(seen("docs-1").beside(Some(&record)).state, TargetState::Present);
+        record.incarnation = Some("docs-1,mail-1".into());
+        assert_eq!(seen("docs-1").beside(Some(&record)).state, TargetState::Partial);
+        assert_eq!(seen("docs-1").beside(None).state, TargetState::Partial);
     }
 
     #[test]

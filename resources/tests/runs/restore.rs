@@ -138,6 +138,31 @@ async fn on_failure_roll_back_restores_what_was_there() {
 }
 
 #[tokio::test]
+async fn a_roll_back_that_can_not_be_shown_to_have_worked_is_none() {
+    let world = World::new();
+    let job = RestoreJob { on_failure: OnFailure::RollBack, when: When::Always, ..world.restore_job() };
+    world.server.set("fail", Some("verify verify_safety"));
+    let error = world.restore(&job).await.unwrap_err();
+    let said = "was restored, and it can't be shown that it is back (the toy was told to fail at verify_safety)";
+    assert!(matches!(error, RunError::AfterWriting { .. }) && error.to_string().contains(said), "{error}");
+    assert_eq!(world.server.events(), ["paused schedule", "stopped app"], "nothing is started on it");
+    assert!(world.record(&job).await.unwrap().left_half());
+    // The next apply takes it up.
+    world.server.set("fail", None);
+    assert_eq!(world.restore(&job).await.unwrap().outcome, Outcome::Restored);
+    assert_eq!(world.server.read("app").as_deref(), Some("3"));
+}
+
+#[tokio::test]
+async fn what_was_written_and_can_not_be_looked_at_is_not_started() {
+    let world = World::lost();
+    world.server.set("fail", Some("early:verify"));
+    let error = world.restore(&world.restore_job()).await.unwrap_err();
+    assert!(matches!(error, RunError::AfterWriting { .. }), "{error}");
+    assert_eq!(world.server.events(), ["paused schedule", "stopped app"]);
+}
+
+#[tokio::test]
 async fn what_came_after_a_roll_back_is_saved_before_the_next_attempt_and_brought_back_if_that_fails_too() {
     let world = World::new();
     world.server.write_file("a", "changed since");

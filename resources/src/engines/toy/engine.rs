@@ -26,14 +26,14 @@ impl Toy {
 
     fn fails(&self, operation: &str) -> Result<(), EngineError> {
         self.reach()?;
-        match self.0.read("fail").as_deref() {
+        let told = self.0.read("fail").unwrap_or_default();
+        let mut told = told.split(' ');
+        match told.find(|fail| fail.strip_prefix("early:").unwrap_or(fail) == operation) {
             Some(fail) if fail == operation => {
                 Err(EngineError::new(format!("the toy was told to fail at {operation}")))
             }
-            Some(fail) if fail.strip_prefix("early:") == Some(operation) => {
-                Err(EngineError::nothing_written(format!("the toy was told to fail early at {operation}")))
-            }
-            _ => Ok(()),
+            Some(_) => Err(EngineError::nothing_written(format!("the toy was told to fail early at {operation}"))),
+            None => Ok(()),
         }
     }
 
@@ -175,9 +175,10 @@ impl Restore for Toy {
     }
 
     async fn verify(&self, point: &PinnedPoint, _journal: &Journal) -> Result<(), EngineError> {
-        self.fails("verify")?;
+        let stored = self.point(&point.id)?;
+        self.fails(if stored.kind == "safety" { "verify_safety" } else { "verify" })?;
         step("verify");
-        let wanted = self.point(&point.id)?.files;
+        let wanted = stored.files;
         let there = self.0.files();
         match wanted.iter().find(|(name, content)| there.get(*name) != Some(content)) {
             Some((name, _)) => Err(EngineError::new(format!("{name} is not what the point holds"))),

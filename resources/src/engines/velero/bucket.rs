@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 
-use super::documents::{BackupDocument, Resources, Results, Volume, VolumeDocument, unpack};
+use super::documents::{BackupDocument, PodVolumeBackupDocument, Resources, Results, Volume, VolumeDocument, unpack};
 use super::points::{Phase, Point};
 use crate::store::{ObjectStore, StoreError};
 
@@ -44,9 +44,16 @@ impl EndedBackups {
 pub struct Contents {
     /// Its volumes; `None` when that was not written down: Velero does since 1.13.
     pub volumes: Option<Vec<Volume>>,
+    /// Those that were saved file by file, where nothing else was written down.
+    pub pod_volumes: Option<Vec<Volume>>,
 }
 
 impl Contents {
+    /// The volumes that are known.
+    pub fn known(&self) -> &[Volume] {
+        self.volumes.as_ref().or(self.pod_volumes.as_ref()).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The bytes of its volumes: unknown when those of one are. Objects count nothing.
     pub fn bytes(&self) -> Option<u64> {
         use super::documents::Method;
@@ -116,8 +123,19 @@ impl Bucket {
     /// What a backup holds.
     pub async fn contents(&self, backup: &str) -> Result<Contents, StoreError> {
         let volumes: Option<Vec<VolumeDocument>> =
-            self.packed(&format!("backups/{backup}/{backup}-volumeinfo.json.gz")).await?;
-        Ok(Contents { volumes: volumes.map(|volumes| volumes.into_iter().map(Volume::from).collect()) })
+            self.packed_list(&format!("backups/{backup}/{backup}-volumeinfo.json.gz")).await?;
+        let volumes: Option<Vec<Volume>> = volumes.map(|volumes| volumes.into_iter().map(Volume::from).collect());
+        let pod_volumes = match volumes {
+            Some(_) => None,
+            None => self.pod_volumes(backup).await?,
+        };
+        Ok(Contents { volumes, pod_volumes })
+    }
+
+    async fn pod_volumes(&self, backup: &str) -> Result<Option<Vec<Volume>>, StoreError> {
+        let name = format!("backups/{backup}/{backup}-podvolumebackups.json.gz");
+        let saved: Option<Vec<PodVolumeBackupDocument>> = self.packed_list(&name).await?;
+        Ok(saved.map(|saved| saved.into_iter().filter_map(PodVolumeBackupDocument::volume).collect()))
     }
 
     /// The objects of a backup.
@@ -143,15 +161,14 @@ impl Bucket {
     /// The volumes of a restore.
     pub async fn restored_volumes(&self, restore: &str) -> Result<Option<Vec<Volume>>, StoreError> {
         let name = format!("restores/{restore}/{restore}-volumeinfo.json.gz");
-        let volumes: Option<Vec<VolumeDocument>> = self.packed(&name).await?;
+        let volumes: Option<Vec<VolumeDocument>> = self.packed_list(&name).await?;
         Ok(volumes.map(|volumes| volumes.into_iter().map(Volume::from).collect()))
     }
 
     /// The archive of a backup's objects, unpacked: every byte of it was read.
     pub async fn archive(&self, backup: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let name = format!("backups/{backup}/{backup}.tar.gz");
-        let Some(bytes) = self.store.get_bytes(&name).await? else { return Ok(None) };
-        unpack(&bytes).map(Some).map_err(|error| self.broken(&name, &error))
+        self.unpacked(&name).await
     }
 
     /// The folders of Velero that are there.
@@ -161,10 +178,20 @@ impl Bucket {
     }
 
     async fn packed<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
-        let Some(bytes) = self.store.get_bytes(name).await? else { return Ok(None) };
-        let plain = unpack(&bytes).map_err(|error| self.broken(name, &error))?;
-        // An empty list of Go's is null.
+        let Some(plain) = self.unpacked(name).await? else { return Ok(None) };
         serde_json::from_slice(&plain).map_err(|error| self.broken(name, &error))
+    }
+
+    /// An empty list of Go's is null: the document is there, and says that there is nothing.
+    async fn packed_list<T: DeserializeOwned>(&self, name: &str) -> Result<Option<Vec<T>>, StoreError> {
+        let Some(plain) = self.unpacked(name).await? else { return Ok(None) };
+        let list: Option<Vec<T>> = serde_json::from_slice(&plain).map_err(|error| self.broken(name, &error))?;
+        Ok(Some(list.unwrap_or_default()))
+    }
+
+    async fn unpacked(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(bytes) = self.store.get_bytes(name).await? else { return Ok(None) };
+        unpack(&bytes).map(Some).map_err(|error| self.broken(name, &error))
     }
 
     fn broken(&self, name: &str, error: &dyn std::fmt::Display) -> StoreError {

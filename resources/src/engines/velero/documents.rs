@@ -32,6 +32,9 @@ pub struct Metadata {
     /// Its labels.
     #[serde(deserialize_with = "or_default")]
     pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    #[serde(deserialize_with = "or_default")]
+    pub annotations: BTreeMap<String, String>,
     /// When it was made.
     pub creation_timestamp: Option<String>,
 }
@@ -99,9 +102,59 @@ pub struct VolumeDocument {
     #[serde(deserialize_with = "or_default")]
     snapshot_data_movement_info: Option<Sized>,
     #[serde(deserialize_with = "or_default")]
-    pvb_info: Option<Sized>,
+    pvb_info: Option<PodVolumeInfo>,
     #[serde(deserialize_with = "or_default")]
-    pvr_info: Option<Sized>,
+    pvr_info: Option<PodVolumeInfo>,
+}
+
+/// What is known of a volume that goes through a pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct PodVolumeInfo {
+    pod_name: String,
+    pod_namespace: String,
+    volume_name: String,
+    snapshot_handle: String,
+    size: i64,
+}
+
+/// A PodVolumeBackup of `<backup>-podvolumebackups.json.gz`: what was known of volumes before there was a list of them.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PodVolumeBackupDocument {
+    metadata: Metadata,
+    spec: PodVolumeSpec,
+    status: PodVolumeStatus,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct PodVolumeSpec {
+    pod: Pod,
+    volume: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Pod {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct PodVolumeStatus {
+    phase: String,
+    #[serde(rename = "snapshotID")]
+    snapshot: String,
+    #[serde(deserialize_with = "or_default")]
+    progress: Option<Moved>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Moved {
+    total_bytes: i64,
 }
 
 /// How much something holds.
@@ -139,7 +192,20 @@ impl Method {
     }
 }
 
-/// A volume of a backup.
+/// The pod that a volume was read out of, or is filled through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodVolume {
+    /// The namespace of the pod.
+    pub namespace: String,
+    /// The pod.
+    pub pod: String,
+    /// What the pod calls the volume.
+    pub volume: String,
+    /// Whether something of it was stored: of an empty volume there is nothing.
+    pub is_stored: bool,
+}
+
+/// A volume of a backup, or of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// Its claim; empty for a volume without one.
@@ -152,9 +218,22 @@ pub struct Volume {
     pub bytes: Option<u64>,
     /// Why its content was not saved.
     pub skipped: Option<String>,
+    /// The PersistentVolume; empty where that is not written down.
+    pub persistent_volume: String,
+    /// The pod through which its files go.
+    pub pod: Option<PodVolume>,
 }
 
 impl Volume {
+    /// Whether a restore has something to bring back of it.
+    pub fn holds_content(&self) -> bool {
+        match self.method {
+            Method::Nothing => false,
+            Method::FileSystem => self.pod.as_ref().is_none_or(|pod| pod.is_stored),
+            _ => true,
+        }
+    }
+
     /// The claim with its namespace.
     pub fn name(&self) -> String {
         format!("{}/{}", self.namespace, self.claim)
@@ -173,21 +252,66 @@ impl From<VolumeDocument> for Volume {
             "NativeSnapshot" => Method::NativeSnapshot,
             _ => Method::Nothing,
         };
-        let sized = [volume.pvb_info, volume.pvr_info, volume.snapshot_data_movement_info, volume.csi_snapshot_info];
-        let bytes =
-            sized.into_iter().flatten().find_map(|sized| u64::try_from(sized.size).ok().filter(|size| *size > 0));
+        let info = volume.pvb_info.or(volume.pvr_info);
+        let sizes = [
+            info.as_ref().map(|info| info.size),
+            volume.snapshot_data_movement_info.map(|sized| sized.size),
+            volume.csi_snapshot_info.map(|sized| sized.size),
+        ];
+        let bytes = sizes.into_iter().flatten().find_map(|size| u64::try_from(size).ok().filter(|size| *size > 0));
         let reason = match volume.skipped_reason {
             reason if !reason.is_empty() => reason,
             _ if failed => "saving it failed".to_owned(),
             _ => "nothing asked for it".to_owned(),
         };
         Volume {
-            claim: if volume.pvc_name.is_empty() { volume.pv_name } else { volume.pvc_name },
+            claim: if volume.pvc_name.is_empty() { volume.pv_name.clone() } else { volume.pvc_name },
             namespace: volume.pvc_namespace,
             method,
             bytes: bytes.filter(|_| method != Method::Nothing),
             skipped: (method == Method::Nothing).then_some(reason),
+            persistent_volume: volume.pv_name,
+            pod: info.map(PodVolume::from),
         }
+    }
+}
+
+impl From<PodVolumeInfo> for PodVolume {
+    fn from(info: PodVolumeInfo) -> Self {
+        PodVolume {
+            is_stored: !info.snapshot_handle.is_empty() || info.size > 0,
+            namespace: info.pod_namespace,
+            pod: info.pod_name,
+            volume: info.volume_name,
+        }
+    }
+}
+
+impl PodVolumeBackupDocument {
+    /// The annotation that names the claim.
+    const CLAIM: &str = "velero.io/pvc-name";
+
+    /// The volume, if it has a claim: others live as long as their pod.
+    pub fn volume(self) -> Option<Volume> {
+        let PodVolumeBackupDocument { metadata, spec, status } = self;
+        let claim = metadata.annotations.get(Self::CLAIM).cloned()?;
+        let is_saved = status.phase == "Completed";
+        let size = status.progress.unwrap_or_default().total_bytes;
+        let pod = PodVolume {
+            namespace: spec.pod.namespace.clone(),
+            pod: spec.pod.name,
+            volume: spec.volume,
+            is_stored: !status.snapshot.is_empty(),
+        };
+        Some(Volume {
+            claim,
+            namespace: spec.pod.namespace,
+            method: if is_saved { Method::FileSystem } else { Method::Nothing },
+            bytes: u64::try_from(size).ok().filter(|size| is_saved && *size > 0),
+            skipped: (!is_saved).then(|| "saving it failed".to_owned()),
+            persistent_volume: String::new(),
+            pod: Some(pod),
+        })
     }
 }
 
@@ -203,10 +327,21 @@ impl Resources {
         self.0.get(group_version_kind).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// The objects of a kind that a restore made, and that were not there before.
+    pub fn created(&self, group_version_kind: &str) -> impl Iterator<Item = &str> {
+        self.of(group_version_kind).iter().filter_map(|entry| entry.strip_suffix("(created)"))
+    }
+
     /// How many objects of a restore were made or changed.
     pub fn written(&self) -> u64 {
         let written = |entry: &&String| entry.ends_with("(created)") || entry.ends_with("(updated)");
         self.0.values().flatten().filter(written).count() as u64
+    }
+
+    /// Whether a restore found everything as it would have made it.
+    pub fn is_unchanged(&self) -> bool {
+        let mut entries = self.0.values().flatten().peekable();
+        entries.peek().is_some() && entries.all(|entry| entry.ends_with("(skipped)"))
     }
 
     /// How many there are.

@@ -36,7 +36,7 @@ pub async fn probe(cluster: &Cluster, selection: &Selection, freshness: Freshnes
     let on = format!("on cluster `{}`", cluster.name());
     let without = match absent.as_slice() {
         [] => String::new(),
-        absent => format!("; {} not", do_exist(absent)),
+        absent => format!("; {} not exist", do_exist(absent)),
     };
     let (state, evidence) = match there.iter().find(|(_, namespace)| namespace.metadata.deletion_timestamp.is_some()) {
         Some((name, _)) => (TargetState::Unknown, format!("namespace {name} is being deleted {on}")),
@@ -44,6 +44,11 @@ pub async fn probe(cluster: &Cluster, selection: &Selection, freshness: Freshnes
         None => {
             let names: Vec<String> = there.iter().map(|(name, _)| name.clone()).collect();
             let (state, evidence) = content(cluster, selection, &names).await?;
+            // Empty namespaces are made along with the configuration, before anything is restored; others were not lost.
+            let state = match state {
+                TargetState::Present if !absent.is_empty() => TargetState::Partial,
+                state => state,
+            };
             (state, format!("{evidence} {on}{without}"))
         }
     };

@@ -3,6 +3,10 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+mod existing;
+mod returned;
+
+use self::existing::Stage;
 use super::bucket::{Bucket, Contents};
 use super::documents::{Method, Resources, Results, Status, Volume};
 use super::labels;
@@ -10,7 +14,7 @@ use super::namespaces::{self, Freshness};
 use super::points::{Phase, Point, Series};
 use super::selection::Selection;
 use super::server::{self, BACKUP, Ended, Location, Order, RESTORE, Server, before, is_under_way, listed, verdict};
-use crate::connections::kubernetes::{DynamicObject, Kind};
+use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::RestoreEngine;
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Safety};
@@ -69,67 +73,20 @@ impl NamespaceRestore {
         self.bucket.point(id).await.map_err(unread)?.ok_or_else(gone)
     }
 
+    /// What is selected of a point: of a safety backup everything.
+    fn selection_for(&self, point: &Point) -> Selection {
+        match point.safety {
+            true => Selection { namespaces: self.selection.destinations(), ..Selection::default() },
+            false => self.selection.clone(),
+        }
+    }
+
     /// Refuses what would end well and bring no data.
     fn check_content(&self, point: &Point, contents: &Contents) -> Result<(), EngineError> {
-        let volumes = contents.volumes.as_deref().unwrap_or_default();
-        match self.selection.hopeless(volumes) {
+        match self.selection.hopeless(contents.known()) {
             Some(why) => Err(EngineError::nothing_written(format!("{} would bring no data: {why}", point.name))),
             None => Ok(()),
         }
-    }
-
-    /// Refuses claims that exist: Velero leaves them as they are, with what is in them, also when resources are updated.
-    /// Those that a Restore of ours makes just now are none of that, if there may be one.
-    async fn check_claims(&self, point: &str, contents: &Contents, may_be_ours: bool) -> Result<(), EngineError> {
-        if self.selection.without_content {
-            return Ok(());
-        }
-        let resources = self.bucket.resources(point).await.map_err(unread)?;
-        let volumes = contents.volumes.as_deref().unwrap_or_default();
-        let mut there = Vec::new();
-        let mut existing: Vec<(String, Vec<DynamicObject>)> = Vec::new();
-        for (namespace, claim) in self.selection.claims(resources.as_ref(), volumes) {
-            let namespace = self.selection.destination(&namespace).to_owned();
-            if !existing.iter().any(|(listed, _)| *listed == namespace) {
-                let labels = self.selection.label_selector();
-                let cluster = &self.server.cluster;
-                let claims = cluster.list(&Kind::PVC, Some(&namespace), labels.as_deref()).await.map_err(before)?;
-                existing.push((namespace.clone(), claims));
-            }
-            let claims = existing.iter().filter(|(listed, _)| *listed == namespace).flat_map(|(_, claims)| claims);
-            let Some(found) = claims.into_iter().find(|object| object.metadata.name.as_ref() == Some(&claim)) else {
-                continue;
-            };
-            let made_by = found.metadata.labels.as_ref().and_then(|labels| labels.get(labels::RESTORE));
-            let is_fine = match made_by {
-                Some(restore) if may_be_ours => self.is_at_it(restore, point).await?,
-                _ => false,
-            };
-            if !is_fine {
-                let made_by = made_by.map(|restore| format!(" (made by the Restore {restore})")).unwrap_or_default();
-                there.push(format!("{namespace}/{claim}{made_by}"));
-            }
-        }
-        match there.as_slice() {
-            [] => Ok(()),
-            there => Err(EngineError::nothing_written(format!(
-                "these PersistentVolumeClaims exist on cluster `{}` and Velero would skip them, with what is in them: {}. \
-                 Delete them first, restore to another namespace with namespace_mapping, or leave \
-                 \"persistentvolumeclaims\" out with excluded_resources",
-                self.server.cluster.name(),
-                listed(there, SHOWN).join(", ")
-            ))),
-        }
-    }
-
-    /// Whether a Restore is one of ours that is still at work on this point, or has done it.
-    async fn is_at_it(&self, restore: &str, point: &str) -> Result<bool, EngineError> {
-        let found = self.server.cluster.get(&RESTORE, &self.server.namespace, restore).await.map_err(before)?;
-        Ok(found.is_some_and(|object| {
-            let status = Status::of(&object.data);
-            let ours = object.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(labels::RUN));
-            ours && object.data["spec"]["backupName"] == point && (is_under_way(&status) || self.is_success(&status))
-        }))
     }
 
     fn is_success(&self, status: &Status) -> bool {
@@ -181,19 +138,28 @@ impl NamespaceRestore {
             }
             _ => return Err(EngineError::new(verdict(&what, status, &results.errors.lines()))),
         }
-        let written = self.bucket.restored(name).await.map_err(unread)?;
-        self.check_written(&what, written.as_ref(), status)?;
-        let volumes = self.bucket.restored_volumes(name).await.map_err(unread)?;
-        let volumes = volumes.as_deref().or(contents.volumes.as_deref()).unwrap_or_default();
+        let written = self.bucket.restored(name).await.map_err(late)?;
+        self.check_written(&what, point, written.as_ref(), status)?;
+        let volumes = self.bucket.restored_volumes(name).await.map_err(late)?;
+        let expected = self.expected(point, contents, written.as_ref());
+        let doubts = self.check_returned(ended, point, expected, volumes.as_deref()).await?;
         let items = written.map_or(status.progress.unwrap_or_default().items_restored, |written| written.written());
-        Ok(Restored { bytes: bytes(volumes), items, warnings: self.warnings(point, contents, status, &results) })
+        let mut warnings = self.warnings(point, contents, status, &results).await?;
+        warnings.extend(doubts);
+        Ok(Restored { bytes: bytes(volumes.as_deref().unwrap_or(contents.known())), items, warnings })
     }
 
-    /// An empty success is none.
-    fn check_written(&self, what: &str, written: Option<&Resources>, status: &Status) -> Result<(), EngineError> {
+    /// An empty success is none, but for a safety backup of what nothing was changed of.
+    fn check_written(
+        &self,
+        what: &str,
+        point: &Point,
+        written: Option<&Resources>,
+        status: &Status,
+    ) -> Result<(), EngineError> {
         let progress = status.progress.unwrap_or_default();
         let skipped = match written {
-            Some(written) if written.written() > 0 => return Ok(()),
+            Some(written) if written.written() > 0 || (point.safety && written.is_unchanged()) => return Ok(()),
             Some(written) => written.count(),
             None if progress.items_restored > 0 => return Ok(()),
             None => 0,
@@ -219,7 +185,13 @@ impl NamespaceRestore {
         }
     }
 
-    fn warnings(&self, point: &Point, contents: &Contents, status: &Status, results: &Results) -> Vec<String> {
+    async fn warnings(
+        &self,
+        point: &Point,
+        contents: &Contents,
+        status: &Status,
+        results: &Results,
+    ) -> Result<Vec<String>, EngineError> {
         let mut warnings = Vec::new();
         if status.phase == "PartiallyFailed" {
             let errors = listed(&results.errors.lines(), SHOWN).join("; ");
@@ -228,16 +200,37 @@ impl NamespaceRestore {
         if point.phase == Phase::PartiallyFailed {
             warnings.push(format!("{} is a backup that failed in part, with {} errors", point.name, point.errors));
         }
-        let empty = self.selection.empty_volumes(contents.volumes.as_deref().unwrap_or_default());
+        let empty = self.selection.empty_volumes(contents.known());
         if !empty.is_empty() && !self.selection.without_content {
             let empty = listed(&empty, SHOWN).join(", ");
             warnings.push(format!("the content of these volumes is not in {}: {empty}", point.name));
         }
+        warnings.extend(self.unlisted(point, contents).await?);
         if status.warnings > 0 {
             let lines = listed(&results.warnings.lines(), SHOWN).join("; ");
             warnings.push(format!("Velero has {} warnings: {lines}", status.warnings));
         }
-        warnings
+        Ok(warnings)
+    }
+
+    /// Claims of a point of which nobody wrote down whether their content is in it: a Velero before 1.13 lists only volumes that
+    /// were saved file by file.
+    async fn unlisted(&self, point: &Point, contents: &Contents) -> Result<Option<String>, EngineError> {
+        let selection = self.selection_for(point);
+        if contents.volumes.is_some() || selection.without_content {
+            return Ok(None);
+        }
+        let resources = self.bucket.resources(&point.name).await.map_err(late)?;
+        let known = |name: &(String, String)| {
+            contents.known().iter().any(|volume| (&volume.namespace, &volume.claim) == (&name.0, &name.1))
+        };
+        let unknown = selection.claims(resources.as_ref(), contents.known()).into_iter().filter(|name| !known(name));
+        let unknown: Vec<String> = unknown.map(|(namespace, claim)| format!("{namespace}/{claim}")).collect();
+        let why = "Velero wrote no list of volumes beside it (it does since 1.13)";
+        Ok((!unknown.is_empty()).then(|| {
+            let unknown = listed(&unknown, SHOWN).join(", ");
+            format!("nobody can tell whether {} holds the content of these volumes, and whether it came back: {unknown}. {why}", point.name)
+        }))
     }
 }
 
@@ -266,6 +259,11 @@ fn bytes(volumes: &[Volume]) -> u64 {
 /// The bucket could not be read.
 pub fn unread(error: StoreError) -> EngineError {
     EngineError::nothing_written(error.to_string())
+}
+
+/// The same after something was written.
+fn late(error: StoreError) -> EngineError {
+    EngineError::new(error.to_string())
 }
 
 /// The points of a series, as the state machines take them.
@@ -328,7 +326,7 @@ impl Points for NamespaceRestore {
         let location = self.location().await?;
         let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
         self.check_content(&stored, &contents)?;
-        self.check_claims(&point.id, &contents, true).await?;
+        self.check_existing(&point.id, &contents, Stage::Early).await?;
         self.server.knows(&stored, &location).await
     }
 }
@@ -359,9 +357,11 @@ impl Restore for NamespaceRestore {
             None => {
                 let location = self.location().await?;
                 self.server.knows(&stored, &location).await?;
-                if !stored.safety {
+                if stored.safety {
+                    self.clear(&stored, &record.key).await?;
+                } else {
                     // What an earlier attempt made and left half filled would be skipped too.
-                    self.check_claims(&point.id, &contents, false).await?;
+                    self.check_existing(&point.id, &contents, Stage::Last).await?;
                     self.put_modifier(&base).await?;
                 }
                 self.server.order(&order, journal).await?
@@ -377,22 +377,18 @@ impl Restore for NamespaceRestore {
         self.outcome(&ended, &stored, &contents).await
     }
 
-    async fn verify(&self, point: &PinnedPoint, _: &Journal) -> Result<(), EngineError> {
-        let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
-        let resources = self.bucket.resources(&point.id).await.map_err(unread)?;
-        let volumes = contents.volumes.as_deref().unwrap_or_default();
+    async fn verify(&self, point: &PinnedPoint, journal: &Journal) -> Result<(), EngineError> {
+        let stored = self.stored(&point.id).await.map_err(EngineError::half_done)?;
+        let record = journal.record().await;
         let mut missing = Vec::new();
-        // With a selector it is not known which of the claims it selects.
-        let claims = match self.selection.labels.is_empty() {
-            true => self.selection.claims(resources.as_ref(), volumes),
-            false => Vec::new(),
-        };
-        for (namespace, claim) in claims {
-            let namespace = self.selection.destination(&namespace);
-            let found = self.server.cluster.get(&Kind::PVC, namespace, &claim).await.map_err(server::engine)?;
+        for (namespace, claim) in self.restored_claims(&stored, record.engine_object.as_deref()).await? {
+            let found = self.server.cluster.get(&Kind::PVC, &namespace, &claim).await.map_err(server::engine)?;
             if found.is_none() {
                 missing.push(format!("{namespace}/{claim}"));
             }
+        }
+        if stored.safety {
+            self.check_cleared(&stored, &record.key).await?;
         }
         match missing.as_slice() {
             [] => Ok(()),
@@ -403,6 +399,34 @@ impl Restore for NamespaceRestore {
                 listed(missing, SHOWN).join(", ")
             ))),
         }
+    }
+}
+
+impl NamespaceRestore {
+    /// The claims that have to be there after a restore, as they are called there.
+    async fn restored_claims(
+        &self,
+        point: &Point,
+        restore: Option<&str>,
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let selection = self.selection_for(point);
+        // Which claims have a label only Velero knows.
+        if !selection.labels.is_empty() {
+            let written = match restore {
+                Some(restore) => self.bucket.restored(restore).await.map_err(late)?,
+                None => None,
+            };
+            let split = |name: &str| name.split_once('/').map(|(space, name)| (space.to_owned(), name.to_owned()));
+            return Ok(written
+                .iter()
+                .flat_map(|written| written.created(returned::CLAIMS))
+                .filter_map(split)
+                .collect());
+        }
+        let contents = self.bucket.contents(&point.name).await.map_err(late)?;
+        let resources = self.bucket.resources(&point.name).await.map_err(late)?;
+        let claims = selection.claims(resources.as_ref(), contents.known());
+        Ok(claims.into_iter().map(|(space, claim)| (selection.destination(&space).to_owned(), claim)).collect())
     }
 }
 

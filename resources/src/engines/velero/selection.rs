@@ -127,6 +127,11 @@ impl Selection {
         volumes.iter().filter(selected).filter(|_| self.selects(CLAIMS))
     }
 
+    /// Whether a restore has to bring the content of a volume back.
+    pub fn brings(&self, volume: &Volume) -> bool {
+        volume.holds_content() && self.volumes(std::slice::from_ref(volume)).next().is_some()
+    }
+
     /// The claims of a point that are restored, each with its namespace.
     pub fn claims(&self, resources: Option<&Resources>, volumes: &[Volume]) -> Vec<(String, String)> {
         if !self.selects(CLAIMS) {
@@ -209,7 +214,8 @@ mod tests {
 
     fn volume(claim: &str, method: Method) -> Volume {
         let skipped = (method == Method::Nothing).then(|| "policy".to_owned());
-        Volume { claim: claim.into(), namespace: "docs".into(), method, bytes: None, skipped }
+        let (claim, namespace, persistent_volume) = (claim.into(), "docs".into(), String::new());
+        Volume { claim, namespace, method, bytes: None, skipped, persistent_volume, pod: None }
     }
 
     fn only(included: &[&str]) -> Selection {

@@ -44,6 +44,10 @@ impl Storage {
         self.put(name, packed(document)).await;
     }
 
+    pub async fn remove(&self, name: &str) {
+        self.store.delete(name).await.unwrap();
+    }
+
     /// A backup of one namespace that ended so at a second of the hour.
     pub async fn backup(&self, name: &str, phase: &str, second: u32, namespaces: &[&str]) {
         self.document(backup(name, phase, second, namespaces)).await;
@@ -88,7 +92,10 @@ pub fn file_volume(claim: &str, bytes: u64) -> Value {
     json!({
         "pvcName": claim, "pvcNamespace": "docs", "pvName": "pv-1", "backupMethod": "PodVolumeBackup",
         "snapshotDataMoved": false, "skipped": false, "result": "succeeded",
-        "pvbInfo": { "size": bytes, "podName": "web-0", "podNamespace": "docs", "uploaderType": "kopia" },
+        "pvbInfo": {
+            "size": bytes, "podName": "web-0", "podNamespace": "docs", "volumeName": "data", "uploaderType": "kopia",
+            "snapshotHandle": "k1",
+        },
     })
 }
 

@@ -105,26 +105,38 @@ fn a_last_run_that_failed_or_did_not_end_runs_it_whatever_the_target_looks_like(
 #[test]
 fn a_target_in_the_state_that_when_waits_for_runs_it() {
     let runs = |state, when| due(Some(&seen(state, LastRun::Succeeded)), &Planned { when, ..planned() }, at(2000));
-    use TargetState::{Empty, Missing, Present, Unknown};
+    use TargetState::{Empty, Missing, Partial, Present, Unknown};
     let table = [
         (When::TargetMissing, Missing, Ok(Change::Run)),
         (When::TargetMissing, Empty, Ok(Change::None)),
         (When::TargetMissing, Present, Ok(Change::None)),
         (When::TargetMissing, Unknown, Err(())),
+        (When::TargetMissing, Partial, Err(())),
         (When::TargetMissingOrEmpty, Missing, Ok(Change::Run)),
         (When::TargetMissingOrEmpty, Empty, Ok(Change::Run)),
         (When::TargetMissingOrEmpty, Present, Ok(Change::None)),
         (When::TargetMissingOrEmpty, Unknown, Err(())),
+        (When::TargetMissingOrEmpty, Partial, Err(())),
         // `always` runs on the other three reasons alone.
         (When::Always, Missing, Ok(Change::None)),
         (When::Always, Empty, Ok(Change::None)),
         (When::Always, Present, Ok(Change::None)),
         (When::Always, Unknown, Ok(Change::None)),
+        (When::Always, Partial, Ok(Change::None)),
     ];
     for (when, state, expected) in table {
         let answer = runs(state, when).map(|due| due.change).map_err(|_| ());
         assert_eq!(answer, expected, "{when:?} {state:?}");
     }
+}
+
+#[test]
+fn a_target_of_which_a_part_is_lost_is_an_error_that_says_what_to_do() {
+    let partial = seen(TargetState::Partial, LastRun::Succeeded);
+    let error = due(Some(&partial), &planned(), at(2000)).unwrap_err().to_string();
+    assert!(error.starts_with("a part of /srv/docs is lost and the rest is not: restore what is missing"), "{error}");
+    let always = Planned { when: When::Always, changed: vec!["when".into()], ..planned() };
+    assert_eq!(change(&partial, &always), Change::None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::begin::Run;
 use super::{OnMissing, RestoreResult, RunError};
 use crate::ledger::{PinnedPoint, Record};
-use crate::run::{FirstUse, Listing, NoPoint, PointChoice, Probe, choose};
+use crate::run::{FirstUse, Listing, NoPoint, PointChoice, Probe, TargetState, choose};
 
 /// What was decided before anything is touched.
 pub(super) enum Decision {
@@ -31,7 +31,10 @@ impl Run<'_> {
             }
             None => {
                 let (target, evidence) = (self.job.target.clone(), probe.evidence.clone());
-                Err(RunError::Undecided { target, evidence })
+                Err(match probe.state {
+                    TargetState::Partial => RunError::Partial { target, evidence },
+                    _ => RunError::Undecided { target, evidence },
+                })
             }
         }
     }

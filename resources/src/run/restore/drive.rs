@@ -38,7 +38,7 @@ fn step(step: &'static str) -> impl Fn(EngineError) -> Failure {
 impl Run<'_> {
     /// From the decision to the end.
     pub(super) async fn drive(&self, found: Option<Record>) -> Result<RestoreResult, Failure> {
-        let probe = self.probe().await?;
+        let probe = self.look(found.as_ref()).await?;
         let due = match self.withdrawn(found.as_ref()).await? {
             _ if self.half() => Ok("an earlier run did not come to its end".to_owned()),
             Some(why) => Ok(why),
@@ -75,6 +75,16 @@ impl Run<'_> {
         let warnings = self.write(&point, &probe).await?;
         self.check(&point).await?;
         self.finish(decision, warnings).await
+    }
+
+    /// Looks at the target, beside what restores of it left.
+    async fn look(&self, found: Option<&Record>) -> Result<Probe, Failure> {
+        let probe = self.probe().await?.beside(found);
+        if probe.state != TargetState::Partial {
+            return Ok(probe);
+        }
+        let others = self.others(is_restored).await?;
+        Ok(others.iter().fold(probe, |probe, record| probe.beside(Some(record))))
     }
 
     /// Pauses the schedule, takes the application down, saves the target: the last two in the engine's order.

@@ -20,7 +20,8 @@ impl Run<'_> {
             return Err(self.in_words(failure, String::new()));
         }
         let early = matches!(&failure, Failure::Engine(_, error) if error.before_first_write);
-        let now_wrote = matches!(record.phase, Phase::Writing | Phase::Verifying) && !early;
+        // What can't be looked at any more was written all the same.
+        let now_wrote = record.phase == Phase::Verifying || (record.phase == Phase::Writing && !early);
         if self.half() || now_wrote {
             self.fail_after_writing(failure).await
         } else {
@@ -95,11 +96,17 @@ impl Run<'_> {
                 format!("There is no safety backup to roll back to, so what was paused stays paused. {again}");
             return Err(self.in_words(failure, aftermath));
         };
-        if let Err(error) = self.parts.engine.restore(&safety, true, &self.journal).await {
-            let aftermath = format!(
-                "The safety backup {} could not be restored either ({error}), so what was paused stays paused. {again}",
-                safety.id
-            );
+        let engine = self.parts.engine;
+        let (error, what) = match engine.restore(&safety, true, &self.journal).await {
+            Ok(_) => (
+                engine.verify(&safety, &self.journal).await.err(),
+                "was restored, and it can't be shown that it is back",
+            ),
+            Err(error) => (Some(error), "could not be restored either"),
+        };
+        if let Some(error) = error {
+            let aftermath =
+                format!("The safety backup {} {what} ({error}), so what was paused stays paused. {again}", safety.id);
             return Err(self.in_words(failure, aftermath));
         }
         let error = self.in_words(failure, format!("The safety backup {} is back in place", safety.id));

@@ -8,7 +8,8 @@ use crate::engines::table::QuiesceOrder;
 use crate::engines::velero::testing::{Api, Storage, backup, file_volume, packed};
 use crate::ledger::{LedgerStore, PathLedger, StoreLedger, Triggers, Verdict};
 use crate::run::{
-    Cancel, OnFailure, OnMissing, Outcome, PointChoice, RestoreJob, RestoreParts, RestoreResult, RunError, When,
+    Cancel, OnFailure, OnMissing, Outcome, PointChoice, RestoreJob, RestoreParts, RestoreResult, RunError, TargetState,
+    When,
 };
 
 const DOCS: &str = "/api/v1/namespaces/docs";
@@ -22,6 +23,8 @@ struct World {
     seen: StoreLedger,
     engine: NamespaceRestore,
     job: RestoreJob,
+    /// The spec of the claim that comes back.
+    claim: Value,
 }
 
 impl World {
@@ -73,7 +76,7 @@ impl World {
         };
         let ledger = PathLedger::new(&folder.path().join("docs")).unwrap();
         let seen = StoreLedger::new(storage.store(), "ledger");
-        World { api, storage, _folder: folder, ledger, seen, engine, job }
+        World { api, storage, _folder: folder, ledger, seen, engine, job, claim: json!({}) }
     }
 
     /// What a Restore of this job is called.
@@ -98,18 +101,50 @@ impl World {
         let complaints =
             json!({ "errors": { "namespaces": { "docs": ["could not restore settings"] } }, "warnings": {} });
         self.storage.put_packed(&format!("restores/{name}/restore-{name}-results.gz"), &complaints).await;
+        self.storage.put_packed(&format!("restores/{name}/{name}-volumeinfo.json.gz"), &json!([filled("data")])).await;
+    }
+
+    /// A restore of everything that has such a list of what it filled.
+    async fn ends_having_filled(&self, volumes: Value) {
+        self.ends("Completed").await;
+        let name = self.name();
+        self.storage.put_packed(&format!("restores/{name}/{name}-volumeinfo.json.gz"), &volumes).await;
+    }
+
+    /// A backup of this volume alone, and a restore that fills none by Velero's list.
+    async fn unfilled(volume: Value) -> Self {
+        let world = World::new().await;
+        world.storage.volumes("monday", json!([volume])).await;
+        world.ends_having_filled(json!([])).await;
+        world
+    }
+
+    /// The error of a restore whose claim comes back.
+    async fn failure(&self) -> String {
+        let filling = self.fills();
+        let error = self.run().await.unwrap_err().to_string();
+        filling.await.unwrap();
+        error
+    }
+
+    /// The warnings of a restore whose claim comes back.
+    async fn warnings(&self) -> Vec<String> {
+        let filling = self.fills();
+        let result = self.run().await.unwrap();
+        filling.await.unwrap();
+        result.warnings
     }
 
     /// What Velero does meanwhile: the namespace and its claim are there once the Restore is.
     fn fills(&self) -> tokio::task::JoinHandle<()> {
-        let api = self.api.clone();
+        let (api, spec) = (self.api.clone(), self.claim.clone());
         tokio::spawn(async move {
             while api.made("restores").is_empty() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             let restore = api.made("restores")[0]["metadata"]["name"].clone();
             api.put(DOCS, json!({}));
-            api.put(CLAIM, json!({ "metadata": { "labels": { labels::RESTORE: restore } } }));
+            api.put(CLAIM, json!({ "metadata": { "labels": { labels::RESTORE: restore } }, "spec": spec }));
         })
     }
 
@@ -133,6 +168,23 @@ impl World {
         assert!(matches!(error, RunError::BeforeWriting { .. }), "{error}");
         error.to_string()
     }
+}
+
+/// A volume that was filled through a pod, in the list of a Restore.
+fn filled(claim: &str) -> Value {
+    json!({
+        "pvcName": claim, "pvcNamespace": "docs", "restoreMethod": "PodVolumeRestore", "snapshotDataMoved": false,
+        "pvrInfo": { "size": 42, "podName": "web-0", "podNamespace": "docs", "volumeName": "data", "snapshotHandle": "k1" },
+    })
+}
+
+/// What fills the volume of the pod, as it stands on the cluster.
+fn filler(restore: &str, phase: &str) -> Value {
+    json!({
+        "metadata": { "labels": { labels::RESTORE: restore } },
+        "spec": { "pod": { "namespace": "docs", "name": "web-0" }, "volume": "data" },
+        "status": { "phase": phase },
+    })
 }
 
 fn location(synced: &str) -> Value {
@@ -178,6 +230,7 @@ async fn what_failed_in_part_is_an_error_with_velero_s_words_unless_it_is_accept
     world = World::new().await;
     world.engine.accept_partially_failed = true;
     world.ends("PartiallyFailed").await;
+    world.api.put_velero("podvolumerestores", "one", filler(&world.name(), "Completed"));
     let filling = world.fills();
     let result = world.run().await.unwrap();
     filling.await.unwrap();
@@ -255,6 +308,7 @@ async fn the_restore_of_an_earlier_run_is_never_taken_for_this_one() {
     let written =
         json!({ "v1/ConfigMap": ["docs/settings(created)"], "v1/PersistentVolumeClaim": ["docs/data(created)"] });
     world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
+    world.storage.put_packed(&format!("restores/{name}/{name}-volumeinfo.json.gz"), &json!([filled("data")])).await;
     let filling = world.fills();
     world.run().await.unwrap();
     filling.await.unwrap();
@@ -364,7 +418,6 @@ async fn what_is_overwritten_is_saved_as_it_was_backed_up_and_never_the_newest()
 
 #[tokio::test]
 async fn a_namespace_with_nothing_in_it_is_empty_and_one_that_goes_is_unknown() {
-    use crate::run::TargetState;
     let world = World::new().await;
     assert_eq!(world.engine.probe().await.unwrap().state, TargetState::Missing);
     world.api.put(DOCS, json!({ "metadata": { "uid": "docs-1" } }));
@@ -455,4 +508,287 @@ async fn first_use_is_proven_by_a_bucket_without_anything_of_velero_s() {
     let listing = list(&storage.bucket(), &series, false).await.unwrap();
     assert_eq!(listing.near_misses, ["1 backup holds mail"]);
     assert!(matches!(listing.first_use, FirstUse::NotProven(why) if why.contains("1 backups of other things")));
+}
+
+#[tokio::test]
+async fn a_claim_that_velero_made_and_did_not_fill_is_named_and_nothing_is_started_on_it() {
+    let world = World::unfilled(file_volume("data", 42)).await;
+    let error = world.failure().await;
+    let said = "whose content is in monday: docs/data (file_system out of pod web-0)";
+    assert!(error.contains(said), "{error}");
+    assert!(error.contains("ended Completed and Velero does not show that it filled these volumes"), "{error}");
+    let record = world.ledger.read(&world.job.key()).await.unwrap().unwrap();
+    assert!(record.left_half(), "{record:?}");
+}
+
+#[tokio::test]
+async fn a_volume_whose_pod_is_gone_again_is_known_by_what_filled_it() {
+    let world = World::unfilled(file_volume("data", 42)).await;
+    world.api.put_velero("podvolumerestores", "one", filler(&world.name(), "Failed"));
+    assert!(world.failure().await.contains("docs/data"));
+    for path in [DOCS, CLAIM] {
+        world.api.delete(path);
+    }
+    let name = format!("{}-2", world.name());
+    let written = json!({ "v1/PersistentVolumeClaim": ["docs/data(created)"] });
+    world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
+    world.api.put_velero("podvolumerestores", "two", filler(&name, "Completed"));
+    let (api, restore) = (world.api.clone(), name.clone());
+    let filling = tokio::spawn(async move {
+        while api.made("restores").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        api.put(DOCS, json!({}));
+        api.put(CLAIM, json!({ "metadata": { "labels": { labels::RESTORE: restore } } }));
+    });
+    assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
+    filling.await.unwrap();
+}
+
+#[tokio::test]
+async fn each_way_of_saving_a_volume_is_judged_by_what_shows_that_it_came_back() {
+    let volume = |more: Value| {
+        let mut volume = json!({ "pvcName": "data", "pvcNamespace": "docs", "pvName": "pv-1", "skipped": false });
+        volume.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        volume
+    };
+    let moved = volume(json!({ "backupMethod": "CSISnapshot", "snapshotDataMoved": true }));
+    let snapshot = volume(json!({ "backupMethod": "CSISnapshot", "csiSnapshotInfo": { "size": 9 } }));
+    let native = volume(json!({ "backupMethod": "NativeSnapshot" }));
+    for (saved, called) in [(&moved, "moved_snapshot"), (&snapshot, "csi_snapshot"), (&native, "native_snapshot")] {
+        let world = World::unfilled(saved.clone()).await;
+        let error = world.failure().await;
+        assert!(error.contains(&format!("docs/data ({called})")), "{error}");
+        // Named in the list of Velero's.
+        let world = World::unfilled(saved.clone()).await;
+        let mut told = saved.clone();
+        told["restoreMethod"] = told.as_object_mut().unwrap().remove("backupMethod").unwrap();
+        world.ends_having_filled(json!([told])).await;
+        assert!(world.warnings().await.is_empty(), "{called}");
+    }
+    // Not in the list, but to be seen on the cluster.
+    let world = World::unfilled(moved).await;
+    let download = json!({
+        "metadata": { "labels": { labels::RESTORE: world.name() } },
+        "spec": { "targetVolume": { "namespace": "docs", "pvc": "data" } },
+        "status": { "phase": "Completed" },
+    });
+    world.api.put("/apis/velero.io/v2alpha1/namespaces/velero/datadownloads/one", download);
+    assert!(world.warnings().await.is_empty());
+
+    // A claim that was not bound yet has its volume in the list, and no name.
+    let mut world = World::unfilled(native.clone()).await;
+    world.ends_having_filled(json!([{ "pvName": "pv-new", "restoreMethod": "NativeSnapshot" }])).await;
+    world.claim = json!({ "volumeName": "pv-new" });
+    assert!(world.warnings().await.is_empty());
+    let mut world = World::unfilled(snapshot).await;
+    world.claim = json!({ "dataSource": { "kind": "VolumeSnapshot", "name": "s" } });
+    assert!(world.warnings().await.is_empty());
+
+    // A Velero that writes no list, and nothing on the cluster that says it: nobody knows.
+    let world = World::unfilled(native).await;
+    let name = world.name();
+    world.storage.remove(&format!("restores/{name}/{name}-volumeinfo.json.gz")).await;
+    let unknown = "nobody can tell whether the content of these volumes came back: docs/data (native_snapshot)";
+    assert_eq!(world.warnings().await, [unknown]);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_volumes_that_hold_nothing_or_are_not_restored() {
+    let empty = json!({
+        "pvcName": "data", "pvcNamespace": "docs", "backupMethod": "PodVolumeBackup", "result": "succeeded",
+        "pvbInfo": { "podName": "web-0", "podNamespace": "docs", "volumeName": "data" },
+    });
+    let world = World::unfilled(empty).await;
+    assert!(world.warnings().await.is_empty());
+    let mut world = World::unfilled(file_volume("data", 42)).await;
+    world.engine.selection.without_content = true;
+    assert!(world.warnings().await.is_empty());
+}
+
+#[tokio::test]
+async fn with_a_label_selector_it_counts_what_velero_made() {
+    let mut world = World::unfilled(file_volume("data", 42)).await;
+    world.engine.selection.labels = [("app".to_owned(), "web".to_owned())].into();
+    assert!(world.failure().await.contains("docs/data"));
+
+    let mut world = World::unfilled(file_volume("data", 42)).await;
+    world.engine.selection.labels = [("app".to_owned(), "mail".to_owned())].into();
+    let name = world.name();
+    let written = json!({ "v1/ConfigMap": ["docs/settings(created)"] });
+    world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
+    assert!(world.warnings().await.is_empty());
+}
+
+#[tokio::test]
+async fn of_a_restore_that_may_fail_in_part_the_volumes_that_did_not_come_back_are_named() {
+    let mut world = World::new().await;
+    world.engine.accept_partially_failed = true;
+    // Velero lists a volume whose PodVolumeRestore failed, too.
+    world.ends("PartiallyFailed").await;
+    let warnings = world.warnings().await;
+    let lost =
+        "the content of these volumes did not come back, or not all of it: docs/data (file_system out of pod web-0)";
+    assert!(warnings.iter().any(|warning| warning == lost), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn pods_that_exist_and_through_which_volumes_are_filled_are_refused() {
+    const POD: &str = "/api/v1/namespaces/docs/pods/web-0";
+    let mut world = World::new().await;
+    world.job.when = When::Always;
+    world.job.safety_backup = false;
+    world.api.put(DOCS, json!({}));
+    world.api.put(POD, json!({}));
+    let error = world.refusal().await;
+    let said = "these pods exist on cluster `prod` and Velero would skip them, so that the volumes which monday holds out of \
+                them would stay empty: docs/web-0";
+    assert!(error.contains(said), "{error}");
+    assert_eq!(world.api.writes(), 0);
+    // What a workload runs may be taken down first, and is refused when it was not.
+    world.api.put(POD, json!({ "metadata": { "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "web", "uid": "1" }] } }));
+    let error = world.refusal().await;
+    assert!(error.contains(said) && error.starts_with("the restore failed before anything was written"), "{error}");
+    assert!(world.api.made("restores").is_empty());
+}
+
+#[tokio::test]
+async fn a_point_without_a_list_of_volumes_is_judged_by_its_pod_volume_backups() {
+    let mut world = World::new().await;
+    world.storage.remove("backups/monday/monday-volumeinfo.json.gz").await;
+    let saved = json!([{
+        "metadata": { "name": "monday-x", "annotations": { "velero.io/pvc-name": "data" } },
+        "spec": { "pod": { "namespace": "docs", "name": "web-0" }, "volume": "data", "uploaderType": "restic" },
+        "status": { "phase": "Completed", "snapshotID": "r1", "progress": { "totalBytes": 42 } },
+    }]);
+    world.storage.put_packed("backups/monday/monday-podvolumebackups.json.gz", &saved).await;
+    world.ends("Completed").await;
+    assert!(world.warnings().await.is_empty());
+
+    world = World::new().await;
+    world.storage.remove("backups/monday/monday-volumeinfo.json.gz").await;
+    world.storage.put_packed("backups/monday/monday-podvolumebackups.json.gz", &saved).await;
+    world.engine.selection.included = vec!["persistentvolumeclaims".into(), "persistentvolumes".into()];
+    assert!(world.refusal().await.contains("docs/data came out of pods file by file"));
+}
+
+#[tokio::test]
+async fn claims_of_which_nobody_wrote_down_whether_their_content_is_stored_are_named() {
+    let world = World::new().await;
+    world.storage.remove("backups/monday/monday-volumeinfo.json.gz").await;
+    world.ends("Completed").await;
+    let unknown = "nobody can tell whether monday holds the content of these volumes, and whether it came back: docs/data. \
+                   Velero wrote no list of volumes beside it (it does since 1.13)";
+    assert_eq!(world.warnings().await, [unknown]);
+    // An empty list is one.
+    let world = World::new().await;
+    world.storage.volumes("monday", Value::Null).await;
+    world.ends("Completed").await;
+    assert!(world.warnings().await.is_empty());
+}
+
+/// A deployment is there, its claim is lost, and a restore over it fails in part.
+async fn rolling_back() -> World {
+    let mut world = World::new().await;
+    world.job.when = When::Always;
+    world.job.on_failure = OnFailure::RollBack;
+    world.api.put(DOCS, json!({}));
+    world.api.put("/apis/apps/v1/namespaces/docs/deployments/web", json!({}));
+    world.ends("PartiallyFailed").await;
+    let step = |phase: &str| json!({ "phase": phase });
+    world.api.plays("restores", ["InProgress", "PartiallyFailed", "InProgress", "Completed"].map(step));
+    world.api.plays("backups", [step("Completed")]);
+    let mut saved = backup(&format!("{}-safety", world.name()), "Completed", 30, &["docs"]);
+    saved["metadata"]["labels"][labels::SAFETY] = json!("true");
+    world.storage.document(saved).await;
+    let back = format!("{}-2", world.name());
+    let written = json!({ "apps/v1/Deployment": ["docs/web(updated)"] });
+    world.storage.put_packed(&format!("restores/{back}/restore-{back}-resource-list.json.gz"), &written).await;
+    world.storage.put_packed(&format!("restores/{back}/{back}-volumeinfo.json.gz"), &json!([])).await;
+    world
+}
+
+#[tokio::test]
+async fn a_roll_back_takes_the_claims_away_that_the_failed_restore_made_and_no_others() {
+    const POD: &str = "/api/v1/namespaces/docs/pods/web-0";
+    const OTHER_POD: &str = "/api/v1/namespaces/docs/pods/other";
+    const KEPT: &str = "/api/v1/namespaces/docs/persistentvolumeclaims/kept";
+    let world = rolling_back().await;
+    let name = world.name();
+    let written = json!({
+        "v1/PersistentVolumeClaim": ["docs/data(created)", "docs/kept(updated)"],
+        "v1/Pod": ["docs/web-0(created)", "docs/other(created)"],
+    });
+    world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
+    let made = json!({ "metadata": { "labels": { labels::RESTORE: name } } });
+    world.api.put(KEPT, made.clone());
+    world.api.put(OTHER_POD, made.clone());
+    let mut pod = made;
+    pod["spec"] = json!({ "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }] });
+    let filling = world.fills();
+    let (api, restore) = (world.api.clone(), name.clone());
+    let running = tokio::spawn(async move {
+        while !api.made("restores").iter().any(|made| made["metadata"]["name"] == *restore) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        api.put(POD, pod);
+    });
+    let result = world.run().await.unwrap();
+    filling.await.unwrap();
+    running.await.unwrap();
+    assert_eq!(result.outcome, Outcome::RolledBack, "{result:?}");
+    assert_eq!((world.api.get(CLAIM), world.api.get(POD)), (None, None));
+    assert!(world.api.get(KEPT).is_some() && world.api.get(OTHER_POD).is_some());
+    let back = &world.api.made("restores")[1]["spec"];
+    assert_eq!(back["backupName"], format!("{name}-safety"));
+    assert!(result.warnings[0].contains("is back in place"), "{:?}", result.warnings);
+}
+
+#[tokio::test]
+async fn what_nobody_can_tell_from_what_was_there_before_stays_and_is_no_roll_back() {
+    let world = rolling_back().await;
+    let name = world.name();
+    // Velero was cut off and left no list; the claim is as old as the Restore.
+    world.storage.remove(&format!("restores/{name}/restore-{name}-resource-list.json.gz")).await;
+    let error = world.failure().await;
+    assert!(error.contains("was restored, and it can't be shown that it is back"), "{error}");
+    assert!(error.contains(&format!("are still on cluster `prod`: docs/data (made by the Restore {name})")), "{error}");
+    assert!(world.api.get(CLAIM).is_some());
+    assert!(world.ledger.read(&world.job.key()).await.unwrap().unwrap().left_half());
+}
+
+#[tokio::test]
+async fn what_came_back_and_can_not_be_looked_at_is_not_taken_for_untouched() {
+    let world = World::new().await;
+    world.ends("Completed").await;
+    let name = world.name();
+    world.storage.put(&format!("restores/{name}/{name}-volumeinfo.json.gz"), "{").await;
+    let filling = world.fills();
+    let error = world.run().await.unwrap_err();
+    filling.await.unwrap();
+    assert!(matches!(error, RunError::AfterWriting { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn namespaces_of_which_some_are_lost_are_neither_there_nor_lost() {
+    const MAIL: &str = "/api/v1/namespaces/mail";
+    let mut world = World::new().await;
+    world.engine.selection.namespaces = vec!["docs".into(), "mail".into()];
+    world.api.put(DOCS, json!({}));
+    // One that was made empty, along with the configuration, is as good as none.
+    let probe = world.engine.probe().await.unwrap();
+    assert_eq!(probe.state, TargetState::Empty);
+    assert!(probe.evidence.ends_with("; namespace mail does not exist"), "{}", probe.evidence);
+    world.api.put("/apis/apps/v1/namespaces/docs/deployments/web", json!({}));
+    for when in [When::TargetMissing, When::TargetMissingOrEmpty] {
+        world.job.when = when;
+        let error = world.run().await.unwrap_err();
+        assert!(matches!(error, RunError::Partial { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("namespace docs holds Deployment web"), "{error}");
+        assert!(error.contains("namespace mail does not exist") && error.contains("a job of its own"), "{error}");
+    }
+    assert_eq!(world.api.writes(), 0);
+    world.api.put(MAIL, json!({}));
+    assert_eq!(world.engine.probe().await.unwrap().state, TargetState::Present);
 }

@@ -129,6 +129,11 @@ impl State {
                 metadata[field] = value.into();
             }
         }
+        let parts: Vec<&str> = path.split('/').collect();
+        let namespace = parts.iter().position(|part| *part == "namespaces").filter(|at| at + 2 < parts.len());
+        if let Some(at) = namespace {
+            metadata["namespace"] = parts[at + 1].into();
+        }
         metadata["resourceVersion"] = self.made.to_string().into();
         if object["apiVersion"].is_null() {
             object["apiVersion"] = "v1".into();

@@ -1,0 +1,209 @@
+//! What Velero's restore did and did not bring back, on the real server. It has no agent on the node here, so the tests write
+//! by hand that a backup holds a volume's files: what a real agent would have stored, and nobody restores.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use acceptance_tests::servers::kubernetes::{Shared, Velero, shared, wait_for};
+use acceptance_tests::servers::{Minio, S3};
+use anyhow::{Context, Result, ensure};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+use crate::velero::provider;
+
+both_clis!(
+    a_claim_that_velero_left_empty_is_an_error_that_names_it,
+    a_roll_back_takes_the_claims_of_the_failed_restore_away,
+    one_lost_namespace_of_two_is_an_error_and_comes_back_by_a_job_of_its_own,
+);
+
+/// A bucket, and namespaces whose names begin with its own.
+struct World {
+    shared: &'static Shared,
+    s3: &'static S3,
+    name: String,
+}
+
+impl World {
+    fn new(scene: &mut Scene) -> Result<Self> {
+        let shared = shared()?;
+        shared.velero()?;
+        let minio: &'static Minio = shared.minio()?;
+        let name = format!("v{:08x}", rand::random::<u32>());
+        minio.s3.create_bucket(&name)?;
+        scene.workspace.set("DR_TEST_CLOCK_SPEED", "5");
+        Ok(World { shared, s3: &minio.s3, name })
+    }
+
+    /// A target, a backup of these namespaces, and more.
+    fn write(&self, scene: &Scene, namespaces: &[&str], more: &str) -> Result<()> {
+        let name = &self.name;
+        scene.workspace.write(&format!(
+            r#"{provider}
+
+resource "dr_backup_target" "main" {{
+  name   = "{name}"
+  store  = {{ s3 = "minio", bucket = "{name}", prefix = "velero", credentials = "connection" }}
+  velero = {{ cluster = "prod" }}
+}}
+
+resource "dr_backup_job" "once" {{
+  name   = "{name}"
+  target = dr_backup_target.main.ref
+  velero = {{ included_namespaces = {namespaces:?}, snapshot_volumes = false, ttl = "48h" }}
+}}
+
+{more}
+"#,
+            provider = provider(self.s3, &self.shared.cluster, "", ""),
+        ))
+    }
+
+    /// A namespace with a letter and a claim.
+    fn fill(&self, namespace: &str, letter: &str) -> Result<()> {
+        self.shared.cluster.namespace(namespace)?;
+        self.shared.api().apply(&json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": "letters", "namespace": namespace }, "data": { "first": letter },
+        }))?;
+        self.shared.api().apply(&json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": { "name": "data", "namespace": namespace },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        }))?;
+        Ok(())
+    }
+
+    fn letter(&self, namespace: &str) -> Result<Option<String>> {
+        let found = self.shared.api().get("v1", "ConfigMap", namespace, "letters")?;
+        Ok(found.and_then(|object| object["data"]["first"].as_str().map(str::to_owned)))
+    }
+
+    fn claim(&self, namespace: &str) -> Result<Option<Value>> {
+        self.shared.api().get("v1", "PersistentVolumeClaim", namespace, "data")
+    }
+
+    fn lose(&self, namespace: &str) -> Result<()> {
+        self.shared.api().delete_and_wait("v1", "Namespace", "", namespace)
+    }
+
+    /// Writes down that the backup holds the files of the claim, as Velero does where its agent runs.
+    fn holds_files(&self, scene: &Scene, namespace: &str) -> Result<()> {
+        let job = scene.workspace.attributes("dr_backup_job.once")?;
+        let backup = job["result"]["point"]["id"].as_str().context("a backup")?.to_owned();
+        let volumes = json!([{
+            "pvcName": "data", "pvcNamespace": namespace, "pvName": "pv-1", "backupMethod": "PodVolumeBackup",
+            "snapshotDataMoved": false, "preserveLocalSnapshot": false, "skipped": false, "result": "succeeded",
+            "pvbInfo": {
+                "snapshotHandle": "k1", "size": 42, "uploaderType": "kopia", "volumeName": "data", "podName": "web-0",
+                "podNamespace": namespace, "nodeName": "node", "Phase": "Completed",
+            },
+        }]);
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(volumes.to_string().as_bytes())?;
+        let key = format!("velero/backups/{backup}/{backup}-volumeinfo.json.gz");
+        self.s3.put(&self.name, &key, &packed.finish()?)
+    }
+}
+
+/// A restore job of one namespace.
+fn restore(name: &str, namespaces: &[&str], more: &str) -> String {
+    format!(
+        r#"resource "dr_restore_job" "{name}" {{
+  name   = "{name}"
+  source = dr_backup_target.main.ref
+  velero = {{ included_namespaces = {namespaces:?}, existing_resource_policy = "update" }}
+  {more}
+}}
+"#
+    )
+}
+
+fn a_claim_that_velero_left_empty_is_an_error_that_names_it(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let namespace = world.name.clone();
+    world.fill(&namespace, "one")?;
+    world.write(scene, &[&namespace], "")?;
+    scene.workspace.apply()?.ok()?;
+    world.holds_files(scene, &namespace)?;
+    world.lose(&namespace)?;
+
+    world.write(scene, &[&namespace], &restore("back", &[&namespace], ""))?;
+    let lost = format!("{namespace}/data (file_system out of pod web-0)");
+    let run = scene.workspace.apply()?;
+    let run = run.fails(&["ended Completed and Velero does not show that it filled these volumes", &lost])?;
+    run.says(&["The target may be half written"])?;
+    ensure!(world.claim(&namespace)?.is_some(), "Velero made it");
+    // It is not skipped the next time, as Velero would.
+    scene.workspace.apply()?.fails(&["Velero would skip them", "made by the Restore"])?;
+
+    // Without the claim's content nothing is asked of it.
+    let without = restore("back", &[&namespace], "").replace("existing", "restore_pvs = false, existing");
+    world.write(scene, &[&namespace], &without)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.letter(&namespace)?.as_deref() == Some("one"));
+    Ok(())
+}
+
+fn a_roll_back_takes_the_claims_of_the_failed_restore_away(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let namespace = world.name.clone();
+    world.fill(&namespace, "one")?;
+    world.write(scene, &[&namespace], "")?;
+    scene.workspace.apply()?.ok()?;
+    world.holds_files(scene, &namespace)?;
+    // The claim is lost, the rest went on.
+    world.shared.api().delete_and_wait("v1", "PersistentVolumeClaim", &namespace, "data")?;
+    world.shared.api().apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": { "name": "letters", "namespace": &namespace }, "data": { "first": "two" },
+    }))?;
+    world.shared.api().apply(&json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": "other", "namespace": &namespace },
+        "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+    }))?;
+
+    let roll_back = "when = \"always\"\n  on_failure = \"roll_back\"";
+    world.write(scene, &[&namespace], &restore("over", &[&namespace], roll_back))?;
+    let run = scene.workspace.apply()?.ok()?;
+    run.says(&["does not show that it filled these volumes", "is back in place"])?;
+    let job = scene.workspace.attributes("dr_restore_job.over")?;
+    ensure!(job["result"]["outcome"] == "rolled_back", "{job}");
+    ensure!(world.letter(&namespace)?.as_deref() == Some("two"), "{:?}", world.letter(&namespace)?);
+    let gone = || Ok(world.claim(&namespace)?.is_none().then_some(()));
+    wait_for("the claim of the failed restore to be gone", Duration::from_secs(1), gone)?;
+    let other = world.shared.api().get("v1", "PersistentVolumeClaim", &namespace, "other")?;
+    ensure!(other.is_some(), "a claim that was there before is gone");
+    Ok(())
+}
+
+fn one_lost_namespace_of_two_is_an_error_and_comes_back_by_a_job_of_its_own(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let (one, two) = (format!("{}-one", world.name), format!("{}-two", world.name));
+    let both = [one.as_str(), two.as_str()];
+    for namespace in both {
+        world.fill(namespace, "one")?;
+    }
+    world.write(scene, &both, &restore("both", &both, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    ensure!(scene.workspace.attributes("dr_restore_job.both")?["result"]["outcome"] == "not_needed");
+
+    world.lose(&two)?;
+    let run = scene.workspace.plan()?.fails(&["Is the target lost?", "is lost and the rest is not"])?;
+    run.says(&[&format!("namespace {two} does not exist"), "a job of its own", "when = \"always\" alone"])?;
+
+    // As the error says.
+    let always = restore("both", &both, "when = \"always\"") + &restore("alone", &[&two], "");
+    world.write(scene, &both, &always)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.workspace.attributes("dr_restore_job.alone")?["result"]["outcome"] == "restored");
+    ensure!(world.letter(&two)?.as_deref() == Some("one"));
+    world.write(scene, &both, &restore("both", &both, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
