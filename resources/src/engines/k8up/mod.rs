@@ -13,6 +13,7 @@ mod restore;
 mod restore_archive;
 pub mod restore_block;
 mod safety;
+mod said;
 pub mod schedule;
 pub mod target;
 
