@@ -8,6 +8,7 @@ pub mod import;
 pub mod listing;
 mod mover;
 pub mod mover_fields;
+mod rest;
 mod restore;
 pub mod restore_block;
 mod safety;

@@ -15,6 +15,9 @@ use crate::engines::restic::site::{Site, failure};
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{EngineError, Journal, Safety};
 
+/// How the names of a run's objects end that are about its safety backup.
+pub const SAFETY: &str = "-safety";
+
 impl ClaimRestore {
     /// The repository of safety backups.
     pub fn safety_repository(&self) -> Site {
@@ -66,7 +69,7 @@ impl ClaimRestore {
 impl Safety for ClaimRestore {
     async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
         let record = journal.record().await;
-        let name = format!("{}-safety", engine_object_name(&record.name, &record.key));
+        let name = format!("{}{SAFETY}", engine_object_name(&record.name, &record.key));
         self.put_safety_secret(&name, &record.key).await?;
         let saved = self.save(&name, journal).await;
         remove_copy(&self.mover.cluster, &self.mover.namespace, &name).await;
