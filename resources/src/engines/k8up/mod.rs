@@ -1,5 +1,6 @@
 //! k8up: Schedules, Backups and Restores in namespaces of a cluster, and the restic-format repositories that they fill.
 
+mod abandoned;
 mod archive;
 mod backend;
 mod backup;

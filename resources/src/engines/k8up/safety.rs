@@ -17,7 +17,7 @@ use crate::ledger::{PinnedPoint, Record};
 use crate::run::{EngineError, Journal, Safety};
 
 /// The label of a claim while it is saved: k8up chooses claims by their labels alone.
-const LABEL: &str = "dr/safety";
+pub const LABEL: &str = "dr/safety";
 
 /// So many objects that ended are kept: with its own number, k8up would remove those of the schedule when ours ends.
 const HISTORY: u32 = 1000;
@@ -119,6 +119,7 @@ impl ClaimRestore {
                 let name = self.orders.free_name(&BACKUP, &record).await?;
                 let spec = backup_spec(&self.spec, &self.own.site, key);
                 self.orders.make(&BACKUP, &name, spec, journal).await?;
+                self.orders.go_with(self.secret.as_slice(), &BACKUP, &name).await;
                 name
             }
         };
@@ -154,7 +155,7 @@ impl Safety for ClaimRestore {
     async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
         let record = journal.record().await;
         // An attempt that died may have left both.
-        self.put_secret().await?;
+        self.put_secret(&record.key).await?;
         self.label(record.key.clone().into()).await?;
         let saved = self.save(journal).await;
         if let Err(error) = self.label(Value::Null).await {

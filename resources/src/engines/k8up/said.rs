@@ -60,7 +60,9 @@ impl Orders {
 fn is_of(pod: &DynamicObject, backup: &str) -> bool {
     let job = pod.metadata.labels.as_ref().and_then(|labels| labels.get(JOB));
     let last = job.and_then(|job| job.strip_prefix(&format!("backup-{backup}-")));
-    last.is_some_and(|last| last == "prebackup" || (!last.is_empty() && last.chars().all(|digit| digit.is_ascii_digit())))
+    last.is_some_and(|last| {
+        last == "prebackup" || (!last.is_empty() && last.chars().all(|digit| digit.is_ascii_digit()))
+    })
 }
 
 fn judge(logs: &[String]) -> Said {
@@ -128,7 +130,9 @@ mod tests {
         assert_eq!(judge(&log(1, complaint)), Said::Unread(named));
         let counted = vec!["2 files or folders that its log does not name".to_owned()];
         assert_eq!(judge(&log(2, "")), Said::Unread(counted));
-        assert!(matches!(judge(&log(0, "Fatal: wrong password\"}\n")), Said::Unread(why) if why == ["Fatal: wrong password"]));
+        assert!(
+            matches!(judge(&log(0, "Fatal: wrong password\"}\n")), Said::Unread(why) if why == ["Fatal: wrong password"])
+        );
         assert!(matches!(judge(&[]), Said::Unknown(_)));
         // One of two nodes.
         let mut both = log(0, "");

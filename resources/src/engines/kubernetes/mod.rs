@@ -1,10 +1,12 @@
 //! What engines in a Kubernetes cluster have in common.
 
+pub mod abandoned;
 pub mod alerts;
 pub mod drill;
 pub mod imported;
 pub mod imported_repository;
 pub mod objects;
+pub mod owned;
 pub mod quiesce;
 pub mod render;
 pub mod repository_secret;

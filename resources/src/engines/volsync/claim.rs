@@ -125,7 +125,8 @@ impl Pause for ClaimPause {
         refuse(&self.namespace, &self.claim, pods)?;
         let mut steps = self.pause.schedule().await?;
         for step in &mut steps {
-            if object_of(step, &SOURCE, &self.namespace).is_some_and(|name| self.sources.iter().any(|own| own == name)) {
+            if object_of(step, &SOURCE, &self.namespace).is_some_and(|name| self.sources.iter().any(|own| own == name))
+            {
                 let (was, held) = (json!(self.claim), json!(rest::resting(&self.claim)));
                 *step = also_holding(step, &["spec", "sourcePVC"], was, held)?;
             }

@@ -1,6 +1,7 @@
 //! VolSync with its restic mover: repository Secrets and ReplicationSources in a cluster, and the recovery points of the
 //! repositories, which are restic's.
 
+mod abandoned;
 mod backup;
 pub mod backup_block;
 mod claim;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use dr_framework::{Attr, Diagnostics, Model, Path, Result};
 use serde_json::{Value, json};
 
+use super::abandoned::Leftovers;
 use super::claim::{ClaimPause, Freshness, probe};
 use super::mover::Mover;
 use super::mover_fields::MoverFields;
@@ -15,13 +16,14 @@ use super::secret::RepositorySecret;
 use super::{DESTINATION, ENGINE, RUN_LABEL, SOURCE, rest, site, standing};
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Unreachable};
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
+use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::server_of;
 use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::Reference;
-use crate::run::Pause;
+use crate::run::{EngineError, Pause};
 use crate::shared::Shared;
 use crate::validators;
 
@@ -293,6 +295,17 @@ impl RestoreBlock for VolsyncRestoreBlock {
             Err(ClusterError::Unreachable { .. }) if cluster.unreachable() == Unreachable::Lost => Ok(()),
             Err(error) => Err(Diagnostics::error("Unable to remove what was handed over", format!("{error}."))),
         }
+    }
+
+    async fn abandon(&self, shared: &Shared, source: &Reference, name: &str) -> std::result::Result<(), EngineError> {
+        let (Ok(Some(target)), Some((namespace, claim)), Ok(Some(cluster))) =
+            (self.destination(shared, source), self.names(source), self.cluster(shared, source))
+        else {
+            return Ok(());
+        };
+        let ledger = ConfigMapLedger::new(cluster.clone(), &namespace);
+        let (watches, claim) = (shared.watches.clone(), claim.to_owned());
+        abandoned::clear_up(&ledger, name, &target, &Leftovers { cluster, watches, namespace, claim }).await
     }
 
     fn can_quiesce(&self) -> bool {

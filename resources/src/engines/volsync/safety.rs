@@ -9,7 +9,7 @@ use super::mover::Mover;
 use super::restore::ClaimRestore;
 use super::secret::{remove_copy, with_secret};
 use super::{SOURCE, site};
-use crate::engines::kubernetes::safety;
+use crate::engines::kubernetes::{owned, safety};
 use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
 use crate::ledger::{PinnedPoint, engine_object_name};
@@ -57,6 +57,7 @@ impl ClaimRestore {
         if !source.is_ordered(name, &spec, journal).await? {
             source.order(name, &spec, journal).await?;
         }
+        owned::by(&source.cluster, &source.namespace, name, &SOURCE, name).await;
         let ended = source.ended(name, &key).await;
         let cleared = source.clear(name).await;
         let log = ended?;
