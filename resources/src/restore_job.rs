@@ -37,7 +37,8 @@ pub const SERIES: &str = "repository";
 /// Applying again, refreshing, renaming, `-replace`, a lost or copied state, a killed process: none runs it again, none
 /// loses it, because what happened is written down beside the target and not only in the state. It runs when the target is
 /// what `when` waits for, when `triggers` change, and when its last run did not end well. Destroying it forgets it and
-/// touches no data. It is not imported: applying it takes over the run that is written down.
+/// touches no data; what a run left in a cluster that was killed or failed goes, and what that paused stays paused. It is not
+/// imported: applying it takes over the run that is written down.
 #[derive(Model, Clone, Debug)]
 pub struct RestoreJobModel {
     /// The job's name: lower-case letters, digits and hyphens. Part of what makes a run the same run.
@@ -635,6 +636,35 @@ impl RestoreJobs {
         }
     }
 
+    /// Removes what runs of a destroyed job left that did not come to their end, from the server that they ran on. What can't
+    /// be removed is an error, but for a job whose last run did.
+    async fn abandon(&self, context: &Context, state: &RestoreJobModel) -> Result<()> {
+        let (Some(block), Some(source), Some(name)) = (state.block(), state.source.known(), state.name.text()) else {
+            return Ok(());
+        };
+        let (connection, _) = block.place(source);
+        let work = async {
+            let known = state.server_uid.text();
+            if registered::asked(&self.shared, &connection, known, TargetServer::Known).await? == TargetServer::Open {
+                return Ok(());
+            }
+            block.abandon(&self.shared, source, name).await.map_err(|error| {
+                let detail = format!("{error}. Remove it by hand, or destroy the job again once that works.");
+                Diagnostics::error("A run that did not come to its end left something behind", detail)
+            })
+        };
+        let limit = timeouts::of(&state.timeouts, Operation::Delete, timeouts::DECLARATIVE);
+        match timeouts::within(context, "clearing up after a restore job", limit, work).await {
+            Err(found) if state.last_run.text() == Some("succeeded") => {
+                for error in found.0 {
+                    context.report(Diagnostic::warning(error.summary, error.detail));
+                }
+                Ok(())
+            }
+            cleared => cleared,
+        }
+    }
+
     /// What is handed over under a name, for this process; a connection's alias is the connection.
     fn image(&self, model: &RestoreJobModel, name: Option<&str>) -> Option<String> {
         let (block, source) = (model.block()?, model.source.known()?);
@@ -975,13 +1005,14 @@ impl Resource for RestoreJobs {
         Err(jobs::not_importable(self.type_name()))
     }
 
-    async fn delete(&self, _: &Context, state: RestoreJobModel) -> Result<()> {
+    async fn delete(&self, context: &Context, state: RestoreJobModel) -> Result<()> {
         // The record stays in the ledger, so that the same job applied again finds what it did.
         let image = self.image(&state, state.handed_over_as());
         // The job may go on at another address, which has no `moved` block.
         if !image.is_some_and(|image| self.shared.was_taken_over(&image)) {
             self.withdraw(Some(&state)).await?;
         }
+        self.abandon(context, &state).await?;
         match (state.block(), state.source.known()) {
             (Some(block), Some(source)) if self.shared.is_drill() => {
                 let ran_on = state.result.known().and_then(|result| result.server_uid.text());

@@ -1,12 +1,13 @@
 //! k8up on a real API server with the real operator, whose pods move real bytes: targets, schedules, backups, restores.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{Grant, K8up, STORAGE_CLASS, Shared, rules_of_guide, shared};
+use acceptance_tests::servers::kubernetes::{Grant, K8up, STORAGE_CLASS, Shared, rules_of_guide, shared, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -20,8 +21,13 @@ both_clis!(
     a_claim_comes_back_in_another_namespace_where_it_is_made,
     a_schedule_does_not_store_a_new_volume_over_older_points,
     what_restic_could_not_restore_is_an_error_though_k8up_calls_it_a_success,
+    what_restic_could_not_read_is_an_error_though_k8up_calls_it_a_success,
+    a_claim_that_k8up_passes_over_is_an_error,
+    what_a_killed_run_left_goes_with_its_job,
     a_volume_in_use_is_restored_only_with_its_application_down_and_its_schedule_resting,
 );
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub const PASSWORD: &str = "canary-k8up-password-77a0d1";
 
@@ -479,6 +485,135 @@ fn what_restic_could_not_restore_is_an_error_though_k8up_calls_it_a_success(scen
     scene.workspace.write(&world.backed_up(1, &job))?;
     scene.workspace.apply()?.fails(&["succeeded by its own word", "restic in its pod failed"])?;
     ensure!(!folder.join("file").exists());
+    Ok(())
+}
+
+/// A PodConfig whose restic may read no more than its user, so that a file can be kept from it.
+fn without_all_rights(scene: &Scene, world: &World) -> Result<()> {
+    let restic = parts::RESTIC.get()?;
+    // k8up's pods have a /tmp of their own.
+    let program = restic.with_file_name("restic-without-all-rights");
+    let rights = "--bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search";
+    let written = scene.workspace.path("restic");
+    fs::write(&written, format!("#!/bin/sh\nexec setpriv {rights} {} \"$@\"\n", restic.display()))?;
+    fs::set_permissions(&written, fs::Permissions::from_mode(0o755))?;
+    // Scenarios of both CLIs run at once.
+    let beside = restic.with_file_name(format!("{}.new", world.name));
+    fs::copy(&written, &beside)?;
+    fs::rename(&beside, &program)?;
+    let restic = json!({ "name": "RESTIC_BINARY", "value": program });
+    world.shared.api().apply(&json!({
+        "apiVersion": K8up::API,
+        "kind": "PodConfig",
+        "metadata": { "name": "limited", "namespace": world.name },
+        "spec": { "template": { "spec": { "containers": [{ "name": "any", "env": [restic] }] } } },
+    }))?;
+    Ok(())
+}
+
+fn what_restic_could_not_read_is_an_error_though_k8up_calls_it_a_success(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    without_all_rights(scene, &world)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    fs::write(folder.join("kept away"), "from restic")?;
+    let keep_away = |mode: u32| fs::set_permissions(folder.join("kept away"), fs::Permissions::from_mode(mode));
+    let limited = |release, more: &str| {
+        world.backed_up(release, more).replace("tags = [\"release\"]", "tags = [\"release\"], pod_config = \"limited\"")
+    };
+    keep_away(0o000)?;
+    scene.workspace.write(&limited(1, ""))?;
+    let told = ["restic could not read all of it", "/data/data/kept away", "What was stored is kept"];
+    scene.workspace.apply()?.fails(&told)?;
+    ensure!(world.snapshots()?.len() == 1, "what could be read was not stored");
+    keep_away(0o600)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    // A rollback would remove what the safety backup does not hold.
+    keep_away(0o000)?;
+    fs::write(folder.join("file"), "in use")?;
+    let job = restore("when = \"always\"\n  on_failure = \"roll_back\"", "pvc = \"data\", pod_config = \"limited\"")
+        .replace("safety_backup = false", "");
+    scene.workspace.write(&limited(1, &job))?;
+    scene.workspace.apply()?.fails(&["restic could not read all of the claim", "/data/data/kept away"])?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "in use", "it was overwritten");
+    keep_away(0o600)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    Ok(())
+}
+
+fn a_claim_that_k8up_passes_over_is_an_error(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    api.apply(&json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "name": "alone", "namespace": world.name },
+        "spec": {
+            "accessModes": ["ReadWriteOncePod"],
+            "resources": { "requests": { "storage": "1Gi" } },
+            "storageClassName": STORAGE_CLASS,
+        },
+    }))?;
+    let alone = world.shared.node.volume(&world.name, "alone")?;
+    fs::write(alone.join("file"), "passed over")?;
+    let last = world.backed_up(1, "").replace("verify   =", "on       = [\"create\", \"destroy\"]\n  verify   =");
+    scene.workspace.write(&last)?;
+    scene.workspace.apply()?.fails(&["k8up stored nothing of alone", "k8up.io/backup", "What was stored is kept"])?;
+
+    let annotated = |word: &str| {
+        let annotation = json!({ "metadata": { "annotations": { "k8up.io/backup": word } } });
+        api.patch("v1", "PersistentVolumeClaim", &world.name, "alone", &annotation).map(drop)
+    };
+    annotated("true")?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    // The last backup is the one that counts most.
+    let nobody = json!({ "metadata": { "annotations": { "k8up.io/backup": null } } });
+    api.patch("v1", "PersistentVolumeClaim", &world.name, "alone", &nobody)?;
+    scene.workspace.destroy()?.fails(&["k8up stored nothing of alone"])?;
+    annotated("false")?;
+    scene.workspace.destroy()?.ok()?;
+    Ok(())
+}
+
+fn what_a_killed_run_left_goes_with_its_job(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    let drill = world.shared.namespace("k8up-drill")?;
+    let block = format!(
+        "namespace = \"{drill}\", pvc = \"copy\", source_pvc = \"data\", capacity = \"1Gi\", storage_class_name = \
+         \"{STORAGE_CLASS}\""
+    );
+    let job = |try_: &str| {
+        let always = format!("when     = \"always\"\n  triggers = {{ try = \"{try_}\" }}");
+        world.backed_up(1, &restore(&always, &block))
+    };
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.write(&job("1"))?;
+    scene.workspace.apply()?.ok()?;
+    let known = api.list(K8up::API, "Restore", &drill)?.len();
+
+    scene.workspace.write(&job("2"))?;
+    world.shared.node.hold(&drill);
+    let mut apply = scene.workspace.start_apply()?;
+    let restores = || api.list(K8up::API, "Restore", &drill);
+    wait_for("a Restore", MINUTE * 2, || Ok(restores()?.into_iter().nth(known)))?;
+    apply.kill_all()?;
+    ensure!(api.list("v1", "Secret", &drill)?.len() == 1);
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "6");
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(api.list("v1", "Secret", &drill)?.is_empty(), "the password is left behind");
+    ensure!(restores()?.len() == known, "it is left behind: {:?}", restores()?);
+    world.shared.node.release(&drill);
     Ok(())
 }
 

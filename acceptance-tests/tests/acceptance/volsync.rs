@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{Definitions, Shared, VolSync, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{Definitions, STORAGE_CLASS, Shared, VolSync, shared, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ both_clis!(
     a_backup_job_stores_one_point_and_removes_none,
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
     a_run_whose_process_is_killed_is_taken_over_by_the_next_apply,
+    nothing_is_stored_of_a_claim_while_it_is_restored,
+    what_a_killed_run_left_goes_with_its_job,
     a_password_that_is_in_no_state_is_written_with_its_version,
     m23_a_target_and_its_schedule_go_from_one_engine_to_another,
     an_import_needs_no_change,
@@ -621,17 +623,125 @@ fn a_run_whose_process_is_killed_is_taken_over_by_the_next_apply(scene: &mut Sce
     world.shared.node.release(&world.name);
     // The dead process's lease runs out sooner.
     scene.workspace.set("DR_TEST_CLOCK_SPEED", "6");
-    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == true, "the schedule rests");
+    let spec = world.get("ReplicationSource", "hourly")?["spec"].clone();
+    ensure!(spec["paused"] == true && spec["sourcePVC"] == "data_is_being_restored_by_dr", "it does not rest: {spec}");
+    // It is somebody's who knows that, and nobody else's.
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.fails(&["rests until a restore of its claim", "force_conflicts"])?;
+    scene.workspace.write(&with(""))?;
     scene.workspace.apply()?.ok().with_context(|| world.log())?;
     ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
     ensure!(world.destinations()?.is_empty(), "{first} is left over");
-    ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == false, "the schedule still rests");
+    let spec = world.get("ReplicationSource", "hourly")?["spec"].clone();
+    ensure!(spec["paused"] == false && spec["sourcePVC"] == "data", "the schedule still rests: {spec}");
     scene.workspace.plan_is_empty()?;
     // That a run paused it takes nothing from the configuration.
     scene.workspace.write(&with("paused = true"))?;
     scene.workspace.apply()?.ok()?;
     ensure!(world.get("ReplicationSource", "hourly")?["spec"]["paused"] == true);
     scene.workspace.plan_is_empty()
+}
+
+fn nothing_is_stored_of_a_claim_while_it_is_restored(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let configuration = world.configuration("").replace("17 3 * * MON-FRI", "* * * * *").replace("= 3, ", "= 20, ");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    let first = world.snapshots()?[0]["time"].as_str().context("a snapshot has a time")?.to_owned();
+    let before = world.get("ReplicationSource", "hourly")?["spec"].clone();
+
+    // A backup that is under way when the restore begins, and a restore over which the next one is due.
+    world.shared.node.hold(&world.name);
+    fs::write(world.folder.join("file"), "spoilt")?;
+    let copies = || world.shared.api().list("snapshot.storage.k8s.io/v1", "VolumeSnapshot", &world.name);
+    wait_for("a backup of what is spoilt", MINUTE * 2, || Ok(copies()?.into_iter().next()))?;
+    let more = format!("when = \"always\"\n  safety_backup = false\n  recovery_point = {{ at = \"{first}\" }}");
+    scene.workspace.write(&format!("{configuration}{}", world.restore("", &more)))?;
+    let apply = scene.workspace.start_apply()?;
+    wait_for("a ReplicationDestination", MINUTE * 2, || Ok(world.destinations()?.into_iter().next()))?;
+    fs::write(world.folder.join("file"), "half")?;
+    let stored = world.snapshots()?.len();
+    std::thread::sleep(MINUTE + Duration::from_secs(10));
+    ensure!(copies()?.is_empty(), "a copy of a claim that is half restored was taken: {:?}", copies()?);
+    ensure!(world.snapshots()?.len() == stored, "something was stored meanwhile");
+    world.shared.node.release(&world.name);
+    apply.wait()?.ok().with_context(|| world.log())?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
+
+    // What is stored from then on is what was restored.
+    let more_than = |count: usize| Ok(world.snapshots().ok().filter(|all| all.len() > count));
+    let all = wait_for("the next backup", MINUTE * 3, || more_than(stored))?;
+    for snapshot in &all {
+        let id = snapshot["id"].as_str().unwrap_or_default();
+        let content = world.restic("docs", &["dump", "--no-lock", id, "/file"])?;
+        ensure!(content == b"precious", "{snapshot} holds {:?}", String::from_utf8_lossy(&content));
+    }
+    ensure!(world.get("ReplicationSource", "hourly")?["spec"] == before, "the schedule is another one");
+    scene.workspace.plan_is_empty()
+}
+
+fn what_a_killed_run_left_goes_with_its_job(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    let api = world.shared.api();
+    let scratch = world.shared.namespace("vs-scratch")?;
+    let job = |try_: &str| {
+        let block = format!(
+            ", namespace = \"{scratch}\", capacity = \"1Gi\", access_modes = [\"ReadWriteOnce\"], storage_class_name = \
+             \"{STORAGE_CLASS}\""
+        );
+        let more = format!("when = \"always\"\n  triggers = {{ try = \"{try_}\" }}");
+        format!("{}{}", world.configuration(""), world.restore(&block, &more))
+    };
+    scene.workspace.write(&job("1"))?;
+    scene.workspace.apply()?.ok().with_context(|| world.log())?;
+    let left = || {
+        let mut left = api.list("v1", "Secret", &scratch)?;
+        for kind in ["ReplicationDestination", "ReplicationSource"] {
+            left.extend(api.list(VolSync::API, kind, &scratch)?);
+        }
+        Ok::<_, anyhow::Error>(left)
+    };
+    ensure!(left()?.is_empty(), "{:?}", left()?);
+
+    // The next one dies while it saves what is there, with a copy of the repository's Secret beside it.
+    scene.workspace.write(&job("2"))?;
+    world.shared.node.hold(&scratch);
+    let mut apply = scene.workspace.start_apply()?;
+    wait_for("a safety backup", MINUTE * 2, || {
+        Ok(api.list(VolSync::API, "ReplicationSource", &scratch)?.into_iter().next())
+    })?;
+    apply.kill_all()?;
+    let secrets = api.list("v1", "Secret", &scratch)?;
+    ensure!(secrets.len() == 1, "{secrets:?}");
+    let owner = &secrets[0]["metadata"]["ownerReferences"][0];
+    ensure!(owner.is_null() || owner["kind"] == "ReplicationSource", "{owner}");
+
+    // The same while it writes: the next apply goes on with it, and dies as well.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "6");
+    world.shared.node.release(&scratch);
+    let mut apply = scene.workspace.start_apply()?;
+    wait_for("the safety backup", MINUTE * 2, || {
+        Ok(Some(()).filter(|()| api.list(VolSync::API, "ReplicationSource", &scratch).is_ok_and(|all| all.is_empty())))
+    })?;
+    world.shared.node.hold(&scratch);
+    let restores = || Ok(api.list(VolSync::API, "ReplicationDestination", &scratch)?.into_iter().next());
+    wait_for("a ReplicationDestination", MINUTE * 2, restores)?;
+    apply.kill_all()?;
+    ensure!(api.list("v1", "Secret", &scratch)?.len() == 1);
+
+    // The job goes, and with it what would lie there for ever; what is half written is remembered.
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(left()?.is_empty(), "{:?}", left()?);
+    let records = api.list("v1", "ConfigMap", &scratch)?;
+    let half = |record: &Value| record["data"]["record.json"].as_str().is_some_and(|text| text.contains("\"writing\""));
+    ensure!(records.iter().any(half), "{records:?}");
+    world.shared.node.release(&scratch);
+    Ok(())
 }
 
 fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::ledger::LedgerStore;
 use crate::reference::{Place, Reference};
 use crate::retention::Keep;
 use crate::retention_policy::KeepModel;
-use crate::run::{Backup, History, Pause, Probe, Restore, Safety};
+use crate::run::{Backup, EngineError, History, Pause, Probe, Restore, Safety};
 use crate::shared::Shared;
 
 /// Which argument a failure is about.
@@ -349,6 +349,16 @@ pub trait RestoreBlock: Send + Sync {
     /// Removes what the run of this key handed over for the job `name`. What was made from it stays, and so does what
     /// another job handed over by that name since.
     async fn withdraw(&self, _shared: &Shared, _source: &Reference, _name: &str, _key: &str) -> Result<()> {
+        Ok(())
+    }
+    /// Removes what runs of the job `name` left on the server that did not come to their end: the engine's objects, and the
+    /// copies of secrets that went with them. What was restored stays, and so do the records.
+    async fn abandon(
+        &self,
+        _shared: &Shared,
+        _source: &Reference,
+        _name: &str,
+    ) -> std::result::Result<(), EngineError> {
         Ok(())
     }
     /// Removes what the runs of a drill's job `name` wrote into the storage that it leaves as it was: the engine's own records

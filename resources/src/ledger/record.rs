@@ -319,11 +319,6 @@ impl Record {
             && matches!(self.phase, Phase::Writing | Phase::Verifying)
     }
 
-    /// Whether the target that it left half is there no more: another one stands in its place, or none.
-    pub fn is_replaced(&self, incarnation: Option<&str>) -> bool {
-        self.writes.is_some() && self.writes.as_deref() != incarnation
-    }
-
     /// What stays of a run for ever: enough to know that it ended, for which target.
     pub fn stub(&self) -> Record {
         Record {

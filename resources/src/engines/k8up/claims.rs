@@ -10,7 +10,7 @@ use crate::run::{History, Probe, TargetState};
 use super::repository;
 
 /// By which claims say whether they are backed up.
-const ANNOTATION: &str = "k8up.io/backup";
+pub const ANNOTATION: &str = "k8up.io/backup";
 
 /// Labels of which a claim needs all.
 pub type Labels = BTreeMap<String, String>;
@@ -34,6 +34,11 @@ fn is_backed_up(claim: &DynamicObject, selectors: &[Labels]) -> bool {
     let annotation = claim.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION)).map(String::as_str);
     let left_out = matches!(annotation, Some("false" | "False" | "FALSE" | "f" | "F" | "0"));
     is_bound(claim) && !left_out && (selectors.is_empty() || selectors.iter().any(fits))
+}
+
+/// Whether a claim says that it is backed up.
+pub fn is_annotated(claim: &DynamicObject) -> bool {
+    claim.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(ANNOTATION))
 }
 
 /// Whether a claim has a volume.

@@ -1,5 +1,6 @@
 //! k8up: Schedules, Backups and Restores in namespaces of a cluster, and the restic-format repositories that they fill.
 
+mod abandoned;
 mod archive;
 mod backend;
 mod backup;
@@ -13,6 +14,7 @@ mod restore;
 mod restore_archive;
 pub mod restore_block;
 mod safety;
+mod said;
 pub mod schedule;
 pub mod target;
 

@@ -17,7 +17,7 @@ pub const BACKUP: Kind = Kind::namespaced("k8up.io", "v1", "Backup", "backups");
 pub const RESTORE: Kind = Kind::namespaced("k8up.io", "v1", "Restore", "restores");
 
 /// The key of the run that made an object.
-const RUN: &str = "dr/run";
+pub const RUN: &str = "dr/run";
 
 /// How much of a job's name is in that of its object: k8up puts both into labels, which have 63 letters.
 const NAME: usize = 32;

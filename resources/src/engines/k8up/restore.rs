@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::claims;
-use super::orders::{End, Orders, RESTORE, after, before};
+use super::orders::{End, Orders, RESTORE, RUN, after, before};
 use super::repository;
 use super::safety::rollback_spec;
 use crate::connections::kubernetes::{ClusterError, Kind};
 use crate::engines::concepts::RestoreEngine;
 use crate::engines::kubernetes::objects::Wanted;
+use crate::engines::kubernetes::owned;
 use crate::engines::kubernetes::quiesce::pods_using;
 use crate::engines::restic::points::{self, Point, Series};
 use crate::engines::restic::repository::Found;
@@ -135,8 +136,8 @@ impl ClaimRestore {
     }
 
     /// Makes the Secret that goes with the run.
-    pub async fn put_secret(&self) -> Result<(), EngineError> {
-        self.orders.put_secrets(self.secret.as_slice()).await
+    pub async fn put_secret(&self, key: &str) -> Result<(), EngineError> {
+        self.orders.put_secrets(self.secret.as_slice(), key).await
     }
 
     /// Removes it.
@@ -146,14 +147,24 @@ impl ClaimRestore {
 }
 
 impl Orders {
-    /// Makes Secrets that go with a run.
-    pub async fn put_secrets(&self, secrets: &[Wanted]) -> Result<(), EngineError> {
+    /// Makes Secrets that go with the run of this key.
+    pub async fn put_secrets(&self, secrets: &[Wanted], key: &str) -> Result<(), EngineError> {
         for secret in secrets {
             if let Wanted { kind, name, body: Some(body), lasting: false } = secret {
-                self.cluster.apply(kind, &self.namespace, name, body.clone(), false).await.map_err(before)?;
+                let mut body = body.clone();
+                body["metadata"]["labels"][RUN] = key.into();
+                self.cluster.apply(kind, &self.namespace, name, body, false).await.map_err(before)?;
+                owned::by_nobody(&self.cluster, &self.namespace, name).await.map_err(before)?;
             }
         }
         Ok(())
+    }
+
+    /// Has Secrets go with the object that needs them, whoever removes that.
+    pub async fn go_with(&self, secrets: &[Wanted], kind: &Kind, object: &str) {
+        for Wanted { name, .. } in secrets {
+            owned::by(&self.cluster, &self.namespace, name, kind, object).await;
+        }
     }
 
     /// Removes them.
@@ -277,10 +288,11 @@ impl Restore for ClaimRestore {
             let name = match name {
                 Some(name) => name,
                 None => {
-                    self.put_secret().await?;
+                    self.put_secret(&record.key).await?;
                     let name = self.orders.free_name(&RESTORE, &record).await?;
                     spec["snapshot"] = point.id.clone().into();
                     self.orders.make(&RESTORE, &name, spec, journal).await?;
+                    self.orders.go_with(self.secret.as_slice(), &RESTORE, &name).await;
                     name
                 }
             };

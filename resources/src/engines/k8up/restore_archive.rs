@@ -104,11 +104,13 @@ impl Restore for ArchiveRestore {
             let name = match under_way {
                 Some(object) => object.metadata.name.unwrap_or_default(),
                 None => {
-                    self.orders.put_secrets(&self.secrets).await?;
-                    let name = self.orders.free_name(&RESTORE, &journal.record().await).await?;
+                    let record = journal.record().await;
+                    self.orders.put_secrets(&self.secrets, &record.key).await?;
+                    let name = self.orders.free_name(&RESTORE, &record).await?;
                     let mut spec = self.spec.clone();
                     spec["snapshot"] = point.id.clone().into();
                     self.orders.make(&RESTORE, &name, spec, journal).await?;
+                    self.orders.go_with(&self.secrets, &RESTORE, &name).await;
                     name
                 }
             };

@@ -7,6 +7,7 @@ use dr_framework::{Anything, Attr, Diagnostics, Model, Path, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::abandoned::Leftovers;
 use super::archive::{ArchiveBucket, OpenBucket};
 use super::backend;
 use super::orders::Orders;
@@ -17,6 +18,7 @@ use super::target::{secret, without_token};
 use super::{ENGINE, claims, repository};
 use crate::connections::kubernetes::{Cluster, ClusterError, Kind, Unreachable};
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
+use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::{Wanted, server_of};
 use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
@@ -25,7 +27,7 @@ use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::engines::kubernetes::store_keys;
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::{Place, Reference};
-use crate::run::Pause;
+use crate::run::{EngineError, Pause};
 use crate::shared::{Reached, Shared};
 use crate::validators;
 
@@ -98,6 +100,19 @@ impl Seat {
             digest.update(leaf.text().unwrap_or_default());
         }
         format!("{}.{}", self.source_pvc, hex::encode(&digest.finalize()[..4]))
+    }
+
+    /// The Secret that goes with a run. A target's own has no point in its name, so none is overwritten.
+    fn secret(&self, source: &Reference) -> String {
+        match &self.filled {
+            Filled::Claim(pvc) => format!("dr-restore.{pvc}"),
+            Filled::Bucket(_) => format!("dr-restore-archive.{}", self.suffix(source)),
+        }
+    }
+
+    /// The Secret with the keys of the bucket that is filled.
+    fn bucket_secret(&self, source: &Reference) -> String {
+        format!("dr-restore-bucket.{}", self.suffix(source))
     }
 }
 
@@ -201,7 +216,7 @@ impl K8upRestoreBlock {
     fn bucket(&self, shared: &Shared, source: &Reference, seat: &Seat) -> Result<Option<OpenBucket>> {
         match self.s3.known() {
             Some(bucket) => {
-                let secret = format!("dr-restore-bucket.{}", seat.suffix(source));
+                let secret = seat.bucket_secret(source);
                 bucket.open(shared, Path::attribute(ENGINE).then("s3"), &secret)
             }
             None => Ok(None),
@@ -233,11 +248,7 @@ impl K8upRestoreBlock {
         let Some(password) = shared.secret(password, &path.clone().then("secret"))? else { return Ok(None) };
         let Some(Some(keys)) = store_keys::of(shared, &connection, &"connection".into())? else { return Ok(None) };
         without_token(&keys, path.then("store").then("connection"))?;
-        // A target's own Secret has no point in its name, so none is overwritten.
-        let name = match &seat.filled {
-            Filled::Claim(pvc) => format!("dr-restore.{pvc}"),
-            Filled::Bucket(_) => format!("dr-restore-archive.{}", seat.suffix(source)),
-        };
+        let name = seat.secret(source);
         let wanted = secret(&name, Some(&password), &keys, connection.ca_pem.as_deref());
         Ok(Some((name, Some(wanted))))
     }
@@ -385,6 +396,21 @@ impl RestoreBlock for K8upRestoreBlock {
         };
         found.extend(Diagnostics(lonely.flat_map(refuse).collect()));
         found
+    }
+
+    async fn abandon(&self, shared: &Shared, source: &Reference, name: &str) -> std::result::Result<(), EngineError> {
+        let (Ok(Some(target)), Ok(Some(seat)), Ok(Some(cluster))) =
+            (self.destination(shared, source), self.seat(source), self.cluster(shared, source))
+        else {
+            return Ok(());
+        };
+        let ledger = ConfigMapLedger::new(cluster.clone(), &seat.namespace);
+        let (secrets, pvc) = match &seat.filled {
+            Filled::Claim(pvc) => (vec![seat.secret(source)], Some(pvc.clone())),
+            Filled::Bucket(_) => (vec![seat.secret(source), seat.bucket_secret(source)], None),
+        };
+        let orders = Orders { cluster, namespace: seat.namespace, watches: shared.watches.clone() };
+        abandoned::clear_up(&ledger, name, &target, &Leftovers { orders, secrets, pvc }).await
     }
 
     fn can_quiesce(&self) -> bool {

@@ -4,19 +4,20 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::orders::{BACKUP, End, before};
+use super::orders::{BACKUP, End, Orders, before};
 use super::repository;
 use super::restore::ClaimRestore;
+use super::said::Said;
 use crate::connections::kubernetes::Kind;
 use crate::engines::kubernetes::safety;
 use crate::engines::restic::points::{Phase, Point, SAFETY_TAG};
 use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
-use crate::ledger::PinnedPoint;
+use crate::ledger::{PinnedPoint, Record};
 use crate::run::{EngineError, Journal, Safety};
 
 /// The label of a claim while it is saved: k8up chooses claims by their labels alone.
-const LABEL: &str = "dr/safety";
+pub const LABEL: &str = "dr/safety";
 
 /// So many objects that ended are kept: with its own number, k8up would remove those of the schedule when ours ends.
 const HISTORY: u32 = 1000;
@@ -85,6 +86,18 @@ impl ClaimRestore {
         cluster.merge(&Kind::PVC, &self.orders.namespace, &self.pvc, labels, None).await.map(drop).map_err(before)
     }
 
+    /// Whether what a dead attempt took is there, and known to be whole. Its object is still there, or was removed by that
+    /// attempt after it had seen that.
+    async fn is_saved(&self, record: &Record) -> Result<bool, EngineError> {
+        if self.saved(&record.key).await?.is_empty() {
+            return Ok(false);
+        }
+        let Some(name) = &record.engine_object else { return Ok(false) };
+        let Orders { cluster, namespace, .. } = &self.orders;
+        let there = cluster.get(&BACKUP, namespace, name).await.map_err(before)?.is_some();
+        Ok(!there || self.orders.said(name).await == Said::All)
+    }
+
     /// Takes it, or waits for what a dead attempt began. What was there before it is none of this attempt's.
     async fn save(&self, journal: &Journal) -> Result<Vec<PinnedPoint>, EngineError> {
         let record = journal.record().await;
@@ -95,25 +108,44 @@ impl ClaimRestore {
         let mut earlier = Vec::new();
         let name = match self.orders.under_way(&BACKUP, journal, ours).await? {
             Some(object) => object.metadata.name.unwrap_or_default(),
-            None if resumed && !self.saved(key).await?.is_empty() => {
+            None if resumed && self.is_saved(&record).await? => {
                 self.orders.clear(&BACKUP, &record).await?;
                 return Ok(earlier);
             }
             None => {
+                self.orders.clear(&BACKUP, &record).await?;
                 self.refuse_in_use().await?;
                 earlier = self.saved(key).await?;
                 let name = self.orders.free_name(&BACKUP, &record).await?;
                 let spec = backup_spec(&self.spec, &self.own.site, key);
                 self.orders.make(&BACKUP, &name, spec, journal).await?;
+                self.orders.go_with(self.secret.as_slice(), &BACKUP, &name).await;
                 name
             }
         };
         let called = BACKUP.called(&self.orders.namespace, &name);
         match self.orders.ended(&BACKUP, &name).await? {
-            End::Succeeded => self.orders.remove(&BACKUP, &name).await.map(|()| earlier),
-            End::Gone => Ok(earlier),
+            End::Succeeded | End::Gone => {
+                let said = self.orders.said(&name).await;
+                self.orders.remove(&BACKUP, &name).await?;
+                whole(&called, said).map(|()| earlier)
+            }
             End::Failed(why) => Err(EngineError::new(format!("{called} failed: {why}; the log of its pods says more"))),
             End::Untouched => Err(self.orders.take_back(&BACKUP, &name).await?),
+        }
+    }
+}
+
+/// A rollback removes what the safety backup does not hold: it has to hold all.
+fn whole(called: &str, said: Said) -> Result<(), EngineError> {
+    match said {
+        Said::All => Ok(()),
+        Said::Unread(what) => Err(EngineError::new(format!(
+            "{called} succeeded by its own word, and restic could not read all of the claim: {}",
+            what.join("; ")
+        ))),
+        Said::Unknown(why) => {
+            Err(EngineError::new(format!("it can't be told whether {called} holds all of the claim: {why}")))
         }
     }
 }
@@ -123,7 +155,7 @@ impl Safety for ClaimRestore {
     async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
         let record = journal.record().await;
         // An attempt that died may have left both.
-        self.put_secret().await?;
+        self.put_secret(&record.key).await?;
         self.label(record.key.clone().into()).await?;
         let saved = self.save(journal).await;
         if let Err(error) = self.label(Value::Null).await {

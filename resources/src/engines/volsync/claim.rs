@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::json;
 use tokio::time::Instant;
 
+use super::{SOURCE, rest};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, Kind};
-use crate::engines::kubernetes::quiesce::{KubernetesPause, Quiesce, pods_in_the_way, pods_using};
+use crate::engines::kubernetes::quiesce::{
+    KubernetesPause, Quiesce, also_holding, object_of, pods_in_the_way, pods_using,
+};
 use crate::ledger::UndoStep;
 use crate::run::{EngineError, Pause, Probe, TargetState};
 
@@ -60,12 +64,12 @@ pub async fn refuse_in_use(cluster: &Cluster, namespace: &str, claim: &str) -> R
     refuse(namespace, claim, pods)
 }
 
-/// Waits until no backup reads the claim any more: its source is paused, and its mover ends soon after.
+/// Waits until no backup reads the claim any more: its source rests, and its mover ends soon after.
 pub async fn until_unread(cluster: &Cluster, namespace: &str, claim: &str) -> Result<(), EngineError> {
     let begun = Instant::now();
     loop {
         let mut pods = pods_using(cluster, namespace, claim).await?;
-        pods.retain(|pod| pod.starts_with("volsync-src-"));
+        pods.retain(|pod| is_mover(pod) && pod.contains("src-"));
         if pods.is_empty() {
             return Ok(());
         }
@@ -102,6 +106,15 @@ pub struct ClaimPause {
     pub namespace: String,
     /// The claim.
     pub claim: String,
+    /// The sources that back it up, by name, and that can rest.
+    pub sources: Vec<String>,
+}
+
+impl ClaimPause {
+    /// The source that a step is about.
+    fn source<'a>(&self, step: &'a UndoStep) -> Option<&'a str> {
+        object_of(step, &SOURCE, &self.namespace)
+    }
 }
 
 #[async_trait]
@@ -110,7 +123,15 @@ impl Pause for ClaimPause {
     async fn schedule(&self) -> Result<Vec<UndoStep>, EngineError> {
         let pods = pods_in_the_way(&self.cluster, &self.quiesce, &self.namespace, &self.claim).await?;
         refuse(&self.namespace, &self.claim, pods)?;
-        self.pause.schedule().await
+        let mut steps = self.pause.schedule().await?;
+        for step in &mut steps {
+            if object_of(step, &SOURCE, &self.namespace).is_some_and(|name| self.sources.iter().any(|own| own == name))
+            {
+                let (was, held) = (json!(self.claim), json!(rest::resting(&self.claim)));
+                *step = also_holding(step, &["spec", "sourcePVC"], was, held)?;
+            }
+        }
+        Ok(steps)
     }
 
     async fn application(&self) -> Result<Vec<UndoStep>, EngineError> {
@@ -118,15 +139,28 @@ impl Pause for ClaimPause {
     }
 
     async fn change(&self, step: &UndoStep) -> Result<(), EngineError> {
-        self.pause.change(step).await
+        self.pause.change(step).await?;
+        match self.source(step) {
+            // A record of an earlier version says that it is paused, and no more.
+            Some(name) => rest::hold(&self.cluster, &self.namespace, name).await,
+            None => Ok(()),
+        }
     }
 
     async fn holds(&self, made: &[UndoStep]) -> Result<(), EngineError> {
-        self.pause.holds(made).await
+        self.pause.holds(made).await?;
+        // VolSync may have been about to take a copy when it was told.
+        for name in made.iter().filter(|step| !step.undone).filter_map(|step| self.source(step)) {
+            rest::hold(&self.cluster, &self.namespace, name).await?;
+        }
+        Ok(())
     }
 
     async fn undo(&self, step: &UndoStep) -> Result<(), EngineError> {
-        self.pause.undo(step).await
+        let Some(name) = self.source(step) else { return self.pause.undo(step).await };
+        rest::before_it_goes_on(&self.cluster, &self.namespace, name).await?;
+        self.pause.undo(step).await?;
+        rest::go_on(&self.cluster, &self.namespace, name).await
     }
 
     async fn leave(&self, step: &UndoStep) -> Result<(), EngineError> {
@@ -137,3 +171,6 @@ impl Pause for ClaimPause {
         self.pause.settle().await
     }
 }
+
+#[cfg(test)]
+mod tests;

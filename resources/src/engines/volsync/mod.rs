@@ -1,6 +1,7 @@
 //! VolSync with its restic mover: repository Secrets and ReplicationSources in a cluster, and the recovery points of the
 //! repositories, which are restic's.
 
+mod abandoned;
 mod backup;
 pub mod backup_block;
 mod claim;
@@ -8,6 +9,7 @@ pub mod import;
 pub mod listing;
 mod mover;
 pub mod mover_fields;
+mod rest;
 mod restore;
 pub mod restore_block;
 mod safety;

@@ -7,9 +7,10 @@ use super::claim::{self, Freshness, probe};
 use super::mover::{Mover, before, engine, last};
 use super::secret::{RepositorySecret, remove_copy, with_secret};
 use super::standing;
-use super::{RUN_LABEL, site};
+use super::{DESTINATION, RUN_LABEL, site};
 use crate::connections::kubernetes::{ClusterError, Kind};
 use crate::engines::concepts::RestoreEngine;
+use crate::engines::kubernetes::owned;
 use crate::engines::restic::points::Point;
 use crate::engines::restic::repository::Found;
 use crate::engines::restic::restore::as_run_point;
@@ -53,7 +54,6 @@ impl ClaimRestore {
         )))
     }
 
-    /// Makes the claim if it is missing.
     /// Makes the claim where there is none; whether it did.
     async fn make_claim(&self, key: &str) -> Result<bool, EngineError> {
         if self.mover.cluster.get(&Kind::PVC, &self.mover.namespace, &self.mover.claim).await.map_err(before)?.is_some()
@@ -180,6 +180,9 @@ impl Restore for ClaimRestore {
                 remove_copy(cluster, namespace, &name).await;
             }
             return Err(error);
+        }
+        if is_copied {
+            owned::by(cluster, namespace, &name, &DESTINATION, &name).await;
         }
         let ended = self.mover.ended(&name, &record.key).await;
         // It is begun anew for ever, and what it restores would come over what is written since.

@@ -6,21 +6,24 @@ use async_trait::async_trait;
 use dr_framework::{Attr, Diagnostics, Model, Path, Result};
 use serde_json::{Value, json};
 
+use super::abandoned::Leftovers;
 use super::claim::{ClaimPause, Freshness, probe};
 use super::mover::Mover;
 use super::mover_fields::MoverFields;
 use super::restore::ClaimRestore;
+use super::safety::SAFETY;
 use super::secret::RepositorySecret;
-use super::{DESTINATION, ENGINE, SOURCE, site, standing};
+use super::{DESTINATION, ENGINE, RUN_LABEL, SOURCE, rest, site, standing};
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Unreachable};
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
+use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::server_of;
 use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::Reference;
-use crate::run::Pause;
+use crate::run::{EngineError, Pause};
 use crate::shared::Shared;
 use crate::validators;
 
@@ -174,20 +177,23 @@ fn looked<T>(cluster: &Cluster, result: std::result::Result<T, ClusterError>) ->
     }
 }
 
-/// The sources that back the claim up: none may run while it is half restored.
+/// The sources that back the claim up: none may run while it is half restored. A run's own safety backup is no schedule.
 async fn sources_of(
     cluster: &Cluster,
     namespace: &str,
     claim: &str,
-) -> std::result::Result<Vec<OwnSchedule>, ClusterError> {
+) -> std::result::Result<Vec<DynamicObject>, ClusterError> {
     let sources = match cluster.list(&SOURCE, Some(namespace), None).await {
         Ok(sources) => sources,
         Err(ClusterError::MissingKind { .. } | ClusterError::NoNamespace { .. }) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let of_claim = |source: &DynamicObject| source.data["spec"]["sourcePVC"] == claim;
-    let names = sources.into_iter().filter(of_claim).filter_map(|source| source.metadata.name);
-    Ok(names.map(|name| OwnSchedule::paused_in_spec(SOURCE, namespace, &name)).collect())
+    let is_safety = |source: &DynamicObject| {
+        let of_run = source.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(RUN_LABEL));
+        of_run && source.metadata.name.as_ref().is_some_and(|name| name.ends_with(SAFETY))
+    };
+    let of_claim = |source: &DynamicObject| rest::claim_of(&source.data["spec"]) == Some(claim) && !is_safety(source);
+    Ok(sources.into_iter().filter(of_claim).collect())
 }
 
 #[async_trait]
@@ -291,6 +297,17 @@ impl RestoreBlock for VolsyncRestoreBlock {
         }
     }
 
+    async fn abandon(&self, shared: &Shared, source: &Reference, name: &str) -> std::result::Result<(), EngineError> {
+        let (Ok(Some(target)), Some((namespace, claim)), Ok(Some(cluster))) =
+            (self.destination(shared, source), self.names(source), self.cluster(shared, source))
+        else {
+            return Ok(());
+        };
+        let ledger = ConfigMapLedger::new(cluster.clone(), &namespace);
+        let (watches, claim) = (shared.watches.clone(), claim.to_owned());
+        abandoned::clear_up(&ledger, name, &target, &Leftovers { cluster, watches, namespace, claim }).await
+    }
+
     fn can_quiesce(&self) -> bool {
         true
     }
@@ -311,12 +328,16 @@ impl RestoreBlock for VolsyncRestoreBlock {
             return Ok(None);
         };
         let Some(quiesce) = quiesce.resolve(&namespace) else { return Ok(None) };
-        let own = sources_of(&cluster, &namespace, claim).await.map_err(|error| {
+        let sources = sources_of(&cluster, &namespace, claim).await.map_err(|error| {
             Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
         })?;
+        let name = |source: &DynamicObject| source.metadata.name.clone();
+        let own = sources.iter().filter_map(name);
+        let own = own.map(|name| OwnSchedule::paused_in_spec(SOURCE, &namespace, &name)).collect();
+        let sources = sources.iter().filter(|source| !rest::only_pauses(source)).filter_map(name).collect();
         let target = format!("{namespace}/{claim}");
         let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).held_for(ENGINE, &target);
-        Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim: claim.to_owned() })))
+        Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim: claim.to_owned(), sources })))
     }
 
     fn is_known(&self, shared: &Shared, source: &Reference) -> Result<bool> {

@@ -9,11 +9,14 @@ use super::mover::Mover;
 use super::restore::ClaimRestore;
 use super::secret::{remove_copy, with_secret};
 use super::{SOURCE, site};
-use crate::engines::kubernetes::safety;
+use crate::engines::kubernetes::{owned, safety};
 use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{EngineError, Journal, Safety};
+
+/// How the names of a run's objects end that are about its safety backup.
+pub const SAFETY: &str = "-safety";
 
 impl ClaimRestore {
     /// The repository of safety backups.
@@ -54,6 +57,7 @@ impl ClaimRestore {
         if !source.is_ordered(name, &spec, journal).await? {
             source.order(name, &spec, journal).await?;
         }
+        owned::by(&source.cluster, &source.namespace, name, &SOURCE, name).await;
         let ended = source.ended(name, &key).await;
         let cleared = source.clear(name).await;
         let log = ended?;
@@ -66,7 +70,7 @@ impl ClaimRestore {
 impl Safety for ClaimRestore {
     async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
         let record = journal.record().await;
-        let name = format!("{}-safety", engine_object_name(&record.name, &record.key));
+        let name = format!("{}{SAFETY}", engine_object_name(&record.name, &record.key));
         self.put_safety_secret(&name, &record.key).await?;
         let saved = self.save(&name, journal).await;
         remove_copy(&self.mover.cluster, &self.mover.namespace, &name).await;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::claim::{Freshness, probe};
 use super::source::VolsyncSource;
-use super::{ENGINE, INSTALLED_BY, SOURCE, site, standing};
+use super::{ENGINE, INSTALLED_BY, SOURCE, rest, site, standing};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, DynamicObject};
 use crate::engines::concepts::{Blame, Failure, ScheduleArguments, ScheduleBlock, TargetServer};
@@ -191,9 +191,10 @@ impl ScheduleBlock for VolsyncSchedule {
         let name = schedule.name.to_owned();
         let body = Some(self.body(schedule, &repository, has_ca));
         let wanted = vec![Wanted { kind: SOURCE, name: name.clone(), body, lasting: false }];
-        let (settle, waiting) = (Box::new(Taken { name }), shared.waiting.clone());
+        let force = self.force_conflicts == Attr::Known(true);
+        let (settle, waiting) = (Box::new(Taken { name, force }), shared.waiting.clone());
         let mut objects = Objects::new(cluster, namespace.to_owned(), wanted, INSTALLED_BY, waiting, settle);
-        objects.force = self.force_conflicts == Attr::Known(true);
+        objects.force = force;
         Ok(Some(Box::new(objects)))
     }
 
@@ -251,6 +252,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Reads whether VolSync takes the source.
 struct Taken {
     name: String,
+    /// Whether a restore that holds it is overruled.
+    force: bool,
 }
 
 impl Taken {
@@ -278,7 +281,31 @@ impl Settle for Taken {
         Ok(refused.into_iter().collect())
     }
 
+    /// A restore that has it rest brings it back itself; its claim must not be read before.
+    async fn before_write(
+        &self,
+        wanted: &Wanted,
+        live: Option<&DynamicObject>,
+        _: Option<&str>,
+    ) -> std::result::Result<(), Failure> {
+        if self.force || !live.is_some_and(rest::rests) {
+            return Ok(());
+        }
+        Err(Failure {
+            message: format!("{} {} rests until a restore of its claim has come to its end", SOURCE.kind, wanted.name),
+            hint: Some(
+                "Name that restore in `after`, so that it ends first. If it will never run again, set `force_conflicts`"
+                    .to_owned(),
+            ),
+            blame: Blame::Block,
+        })
+    }
+
     fn unavailable(&self, main: &DynamicObject) -> Option<String> {
+        if rest::rests(main) {
+            // What it then says is that its claim does not exist, which is how it rests.
+            return None;
+        }
         let conditions = main.data["status"]["conditions"].as_array()?;
         let error = |condition: &&Value| condition["type"] == "Synchronizing" && condition["reason"] == "Error";
         let why = conditions.iter().find(error)?["message"].as_str().unwrap_or("without a reason");
@@ -300,7 +327,7 @@ mod tests {
             let status = json!({ "conditions": [condition] });
             serde_json::from_value(json!({ "metadata": { "name": "docs" }, "status": status })).unwrap()
         };
-        let taken = Taken { name: "docs".to_owned() };
+        let taken = Taken { name: "docs".to_owned(), force: false };
         assert_eq!(taken.unavailable(&source("no such claim")).as_deref(), Some("VolSync refuses it: no such claim"));
         let second =
             format!("Operation cannot be fulfilled on jobs.batch \"volsync-src-docs\": {CONFLICT} and try again");

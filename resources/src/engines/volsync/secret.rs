@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::RUN_LABEL;
 use super::mover::before;
 use crate::connections::kubernetes::{Cluster, Kind};
+use crate::engines::kubernetes::owned;
 use crate::run::EngineError;
 
 /// The key of a repository Secret that says where it is.
@@ -56,7 +57,8 @@ impl RepositorySecret {
         data[LOCATION_KEY] = STANDARD.encode(place(&location)).into();
         let body = json!({ "metadata": { "labels": { RUN_LABEL: key } }, "type": "Opaque", "data": data });
         let (cluster, namespace) = to;
-        cluster.apply(&Kind::SECRET, namespace, name, body, false).await.map(drop).map_err(before)
+        cluster.apply(&Kind::SECRET, namespace, name, body, false).await.map_err(before)?;
+        owned::by_nobody(cluster, namespace, name).await.map_err(before)
     }
 }
 

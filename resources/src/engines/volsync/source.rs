@@ -4,7 +4,7 @@ use dr_framework::{Attr, Diagnostics, Model, Path, Value as Configured};
 use serde_json::{Value, json};
 
 use super::mover_fields::MoverFields;
-use super::site;
+use super::{rest, site};
 use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::validators;
@@ -50,7 +50,7 @@ impl VolsyncSource {
     pub fn imported(spec: &Value) -> Self {
         let restic = &spec["restic"];
         VolsyncSource {
-            pvc: imported::text(&spec["sourcePVC"]),
+            pvc: rest::claim_of(spec).map(str::to_owned).into(),
             copy_method: imported::text(&restic["copyMethod"]),
             capacity: imported::text(&restic["capacity"]),
             access_modes: imported::list(&restic["accessModes"]),

@@ -12,6 +12,7 @@ use super::secret::{remove_copy, with_secret};
 use super::{DESTINATION, RUN_LABEL, SNAPSHOT};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::owned;
 use crate::ledger::{ConfigMapLedger, LedgerError, LedgerStore, PinnedPoint, Record, Verdict, engine_object_name};
 use crate::run::{DataSource, EngineError, Journal, Standing};
 
@@ -103,6 +104,9 @@ pub async fn hand_over(restore: &ClaimRestore, point: &PinnedPoint, journal: &Jo
     journal.engine_object(name).await?;
     let body = json!({ "metadata": { "labels": { RUN_LABEL: record.key } }, "spec": spec(&restic, &record, point) });
     cluster.apply(&DESTINATION, namespace, name, body, false).await.map_err(before)?;
+    if is_copied {
+        owned::by(cluster, namespace, &copy, &DESTINATION, name).await;
+    }
     let made = published(&mover, name, &record, point).await;
     if is_copied {
         remove_copy(cluster, namespace, &copy).await;

@@ -67,9 +67,9 @@ impl Run<'_> {
             return Ok(found);
         }
         let probe = self.probe().await?;
-        others.retain(|record| !record.is_replaced(probe.incarnation.as_deref()));
+        others.retain(|record| !is_replaced(record, &probe));
         let mut found = found;
-        if let Some(record) = found.as_mut().filter(|record| own && record.is_replaced(probe.incarnation.as_deref())) {
+        if let Some(record) = found.as_mut().filter(|record| own && is_replaced(record, &probe)) {
             own = false;
             self.journal.end(Phase::Done, Verdict::Failed).await?;
             *record = self.journal.record().await;
@@ -196,6 +196,12 @@ impl Run<'_> {
 
 pub(super) fn is_restored(record: &Record) -> bool {
     record.verdict == Some(Verdict::Restored)
+}
+
+/// Whether the target that the record left half is there no more: another one stands in its place, or none.
+fn is_replaced(record: &Record, probe: &Probe) -> bool {
+    // Of one that is lost in part the rest is half still.
+    record.writes.is_some() && record.writes != probe.incarnation && probe.state != TargetState::Partial
 }
 
 /// Whether the target is the one that the record filled, and still holds something.

@@ -12,7 +12,7 @@ mod pods;
 mod schedule;
 mod step;
 #[cfg(test)]
-mod tests;
+pub(in crate::engines) mod tests;
 mod wait;
 
 pub use claim::{Claim, recreate_pvc};
@@ -22,6 +22,7 @@ pub use model::{Quiesce, QuiesceModel};
 pub use pause::KubernetesPause;
 pub use pods::{pods_in_the_way, pods_using};
 pub use schedule::OwnSchedule;
+pub use step::{also_holding, object_of};
 
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
 use crate::run::EngineError;

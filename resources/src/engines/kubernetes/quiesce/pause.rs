@@ -354,4 +354,9 @@ impl KubernetesPause {
     pub(super) fn timed(self, timing: Timing) -> Self {
         KubernetesPause { timing, ..self }
     }
+
+    /// With times of tests.
+    pub(in crate::engines) fn quick(self) -> Self {
+        self.timed(super::tests::quick())
+    }
 }

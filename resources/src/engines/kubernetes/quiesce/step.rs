@@ -191,6 +191,19 @@ pub(super) fn object_name(kind: &Kind, namespace: &str, name: &str) -> String {
     format!("{namespace}/{}.{}/{name}", kind.kind.to_lowercase(), kind.group)
 }
 
+/// The name of the object that a step is about, if it is of this kind and namespace.
+pub fn object_of<'a>(step: &'a UndoStep, kind: &Kind, namespace: &str) -> Option<&'a str> {
+    step.object.strip_prefix(object_name(kind, namespace, "").as_str())
+}
+
+/// The step, which holds another field of its object too.
+pub fn also_holding(step: &UndoStep, path: &[&str], was: Value, held: Value) -> Result<UndoStep, EngineError> {
+    let mut all = Held::of(step)?;
+    let path = path.iter().map(|part| (*part).to_owned()).collect();
+    all.fields.push(Field { path, was, held });
+    Ok(UndoStep { undone: step.undone, ..all.step(&step.action) })
+}
+
 fn fields(manner: Manner, object: &Value) -> Vec<Field> {
     let path = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
     let field = |path: Vec<String>, held: Value| Field { was: at(object, &path).clone(), path, held };

@@ -128,7 +128,7 @@ impl Inner {
 
     fn list(&self, path: &str, query: &str) -> Value {
         let selector = query.split('&').find_map(|pair| pair.strip_prefix("labelSelector="));
-        let selector = selector.unwrap_or_default().replace("%3D", "=").replace("%2C", ",");
+        let selector = selector.unwrap_or_default().replace("%3D", "=").replace("%2C", ",").replace("%2F", "/");
         let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|term| term.split_once('=')).collect();
         let fits = |object: &Value| wanted.iter().all(|(name, value)| object["metadata"]["labels"][*name] == **value);
         let items = self.objects.iter().filter(|(address, _)| address.starts_with(&format!("{path}/")));

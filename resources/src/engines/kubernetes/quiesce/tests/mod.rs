@@ -1,6 +1,6 @@
 //! Quiescing against an API server in memory: every kind down and back, reverts, take-overs.
 
-mod api;
+pub(in crate::engines) mod api;
 mod claims;
 mod holding;
 mod kinds;
@@ -23,7 +23,7 @@ use api::Api;
 
 const NAMESPACE: &str = "paperless";
 
-fn quick() -> Timing {
+pub(super) fn quick() -> Timing {
     let millis = Duration::from_millis;
     Timing {
         hold: millis(60),
