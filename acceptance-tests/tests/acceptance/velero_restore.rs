@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{Shared, Velero, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{Shared, shared, wait_for};
 use acceptance_tests::servers::{Minio, S3};
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;

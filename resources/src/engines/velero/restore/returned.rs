@@ -67,7 +67,7 @@ impl NamespaceRestore {
     }
 
     /// Sees that they came back; `told` is Velero's list of them. What is not known is returned for people, and so is what
-    /// is lost of a restore that may fail in part.
+    /// is lost of a restore that may fail in part. Of a safety backup both are errors.
     pub(super) async fn check_returned(
         &self,
         ended: &Ended,
@@ -92,7 +92,11 @@ impl NamespaceRestore {
                 Seen::NotBack => lost.push(described(claim, volumes)),
             }
         }
-        if !lost.is_empty() && is_whole {
+        if point.safety {
+            // What can't be shown to be back is no way back.
+            lost.append(&mut unknown);
+        }
+        if !lost.is_empty() && (is_whole || point.safety) {
             return Err(self.not_back(ended, point, &lost));
         }
         let say = |what: &str, names: &[String]| {

@@ -745,6 +745,21 @@ async fn a_roll_back_takes_the_claims_away_that_the_failed_restore_made_and_no_o
 }
 
 #[tokio::test]
+async fn a_safety_backup_whose_volume_is_not_filled_again_is_no_way_back() {
+    let mut world = rolling_back().await;
+    world.engine.accept_partially_failed = true;
+    let step = |phase: &str| json!({ "phase": phase });
+    world.api.plays("restores", ["InProgress", "Failed", "InProgress", "PartiallyFailed"].map(step));
+    let (safety, back) = (format!("{}-safety", world.name()), format!("{}-2", world.name()));
+    world.storage.volumes(&safety, json!([file_volume("data", 42)])).await;
+    let written = json!({ "v1/PersistentVolumeClaim": ["docs/data(created)"] });
+    world.storage.put_packed(&format!("restores/{back}/restore-{back}-resource-list.json.gz"), &written).await;
+    let error = world.failure().await;
+    assert!(error.contains(&format!("The safety backup {safety} could not be restored either")), "{error}");
+    assert!(error.contains(&format!("whose content is in {safety}: docs/data")), "{error}");
+}
+
+#[tokio::test]
 async fn what_nobody_can_tell_from_what_was_there_before_stays_and_is_no_roll_back() {
     let world = rolling_back().await;
     let name = world.name();
