@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::ENGINE;
 use super::archive::Archive;
-use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY, endpoint_of};
+use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY, endpoint_of, said};
 use super::orders::{BACKUP, RESTORE};
 use super::schedule::{K8upSchedule, RUNS, SCHEDULE, in_zone};
 use super::target::{ExistingSecret, K8upTarget};
@@ -57,10 +57,6 @@ impl Location {
         let place = Place::S3 { connection: name.clone(), bucket: bucket.to_owned(), prefix: prefix.to_owned() };
         (!bucket.is_empty()).then(|| (place, connection.clone()))
     }
-}
-
-fn said<'a>(backends: &[&'a Value], field: &str) -> Option<&'a str> {
-    backends.iter().find_map(|backend| backend.pointer(field)?.as_str().filter(|text| !text.is_empty()))
 }
 
 /// Where an object says that the repository is which this Secret opens. A kind of runs may have a backend of its own, which

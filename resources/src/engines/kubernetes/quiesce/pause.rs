@@ -21,8 +21,6 @@ use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, FIELD
 use crate::ledger::UndoStep;
 use crate::run::{EngineError, Pause};
 
-const PAUSE_SCHEDULE: &str = "pause_schedule";
-
 /// How long things take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
@@ -30,7 +28,7 @@ pub(super) struct Timing {
     pub hold: Duration,
     /// How often it is looked again.
     pub look: Duration,
-    /// How long a reconciliation under way may go on.
+    /// How long a reconciliation or a Job under way may go on.
     pub idle: Duration,
     /// How long a parent that is asked to reconcile may take.
     pub answer: Duration,
@@ -136,6 +134,8 @@ impl KubernetesPause {
             if held.slipped(&object).is_some() {
                 return Err(self.reverted(held, &object));
             }
+            // One may have begun just before its controller saw that it is suspended.
+            self.until_jobs_end(held).await?;
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Pause for KubernetesPause {
         let mut steps = Vec::new();
         for schedule in &self.schedule {
             if let Some(object) = read(&self.cluster, &schedule.kind, &schedule.namespace, &schedule.name).await? {
-                steps.push(Held::paused(schedule, &object).step(PAUSE_SCHEDULE));
+                steps.push(Held::paused(schedule, &object).step(schedule.action));
             }
         }
         Ok(steps)
@@ -249,6 +249,7 @@ impl Pause for KubernetesPause {
             return self.until_gone(&held).await;
         }
         self.until_idle(&held).await?;
+        self.until_jobs_end(&held).await?;
         self.memory().suspended.push(held);
         Ok(())
     }
