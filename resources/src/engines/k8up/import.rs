@@ -13,9 +13,8 @@ use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
 use crate::cron::Cron;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget, ScheduleArguments};
-use crate::engines::kubernetes::imported::{held, keys_named, read, zoned};
+use crate::engines::kubernetes::imported::{self, held, keys_named, read, refuse_unsaid, zoned};
 use crate::engines::kubernetes::imported_repository::{RepositorySecret, refuse};
-use crate::engines::kubernetes::render;
 use crate::engines::kubernetes::repository_secret::secret_of;
 use crate::engines::kubernetes::safety::is_beside;
 use crate::engines::kubernetes::store_keys::Keys;
@@ -194,16 +193,8 @@ pub async fn schedule(
         uid: object.metadata.uid.clone().unwrap_or_default(),
         block: K8upSchedule::imported(spec, archive),
     };
-    let unsaid = unsaid(spec, &written(shared, &found, &cron, name)?);
-    if unsaid.is_empty() {
-        return Ok(found);
-    }
-    let fields: Vec<String> = unsaid.iter().map(|field| format!("`spec.{field}`")).collect();
-    Err(refuse(format!(
-        "{called} sets {}, which a dr_backup_schedule does not say, or says otherwise: take that out of it first, or leave \
-         it to what made it.",
-        fields.join(", ")
-    )))
+    refuse_unsaid(&called, "dr_backup_schedule", &unsaid(spec, &written(shared, &found, &cron, name)?))?;
+    Ok(found)
 }
 
 fn line_of<'a>(spec: &'a Value, runs: &str) -> Option<&'a str> {
@@ -328,7 +319,7 @@ fn unsaid(spec: &Value, written: &Value) -> Vec<String> {
             address.truncate(address.trim_end_matches('/').len());
         }
     }
-    render::differences(&spec, Some(written)).iter().map(|difference| difference.path.join(".")).collect()
+    imported::unsaid(&spec, written)
 }
 
 #[cfg(test)]

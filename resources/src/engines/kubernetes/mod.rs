@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod drill;
 pub mod imported;
 pub mod imported_repository;
+pub mod label_selector;
 pub mod objects;
 pub mod quiesce;
 pub mod render;

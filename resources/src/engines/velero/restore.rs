@@ -91,9 +91,8 @@ impl NamespaceRestore {
         for (namespace, claim) in self.selection.claims(resources.as_ref(), volumes) {
             let namespace = self.selection.destination(&namespace).to_owned();
             if !existing.iter().any(|(listed, _)| *listed == namespace) {
-                let labels = self.selection.label_selector();
-                let cluster = &self.server.cluster;
-                let claims = cluster.list(&Kind::PVC, Some(&namespace), labels.as_deref()).await.map_err(before)?;
+                let (cluster, labels) = (&self.server.cluster, &self.selection.labels);
+                let claims = labels.list(cluster, &Kind::PVC, &namespace, None).await.map_err(before)?;
                 existing.push((namespace.clone(), claims));
             }
             let claims = existing.iter().filter(|(listed, _)| *listed == namespace).flat_map(|(_, claims)| claims);

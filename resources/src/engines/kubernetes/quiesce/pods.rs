@@ -1,11 +1,10 @@
 //! Pods: those of a workload, and those that have a claim mounted.
 
-use serde_json::Value;
-
 use super::kinds::Manner;
 use super::model::{Named, Quiesce};
 use super::{failed, jobs, read};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
+use crate::engines::kubernetes::label_selector;
 use crate::run::EngineError;
 
 /// The pods of a namespace that have a claim mounted, or wait for it; those that have ended don't count.
@@ -14,11 +13,7 @@ pub async fn pods_using(cluster: &Cluster, namespace: &str, claim: &str) -> Resu
 }
 
 /// The same, as they are.
-pub(super) async fn using(
-    cluster: &Cluster,
-    namespace: &str,
-    claim: &str,
-) -> Result<Vec<DynamicObject>, EngineError> {
+pub(super) async fn using(cluster: &Cluster, namespace: &str, claim: &str) -> Result<Vec<DynamicObject>, EngineError> {
     let mut pods = live_pods(cluster, namespace, None).await?;
     pods.retain(|pod| mounts(pod, pod.metadata.name.as_deref().unwrap_or_default(), claim));
     Ok(pods)
@@ -102,29 +97,13 @@ pub(super) async fn live_pods(
 
 /// The label selector of a workload, as a list takes it.
 pub(super) fn selector(workload: &DynamicObject) -> Option<String> {
-    let selector = &workload.data["spec"]["selector"];
-    let labels = selector["matchLabels"].as_object();
-    let equal = |(name, value): (&String, &Value)| format!("{name}={}", value.as_str().unwrap_or_default());
-    let mut terms: Vec<String> = labels.into_iter().flatten().map(equal).collect();
-    terms.extend(selector["matchExpressions"].as_array().into_iter().flatten().filter_map(expression));
+    let terms = label_selector::terms(&workload.data["spec"]["selector"]);
     (!terms.is_empty()).then(|| terms.join(","))
-}
-
-fn expression(expression: &Value) -> Option<String> {
-    let key = expression["key"].as_str()?;
-    let values: Vec<&str> = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    match expression["operator"].as_str()? {
-        "In" => Some(format!("{key} in ({})", values.join(","))),
-        "NotIn" => Some(format!("{key} notin ({})", values.join(","))),
-        "Exists" => Some(key.to_owned()),
-        "DoesNotExist" => Some(format!("!{key}")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
