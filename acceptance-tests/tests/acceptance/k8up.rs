@@ -651,20 +651,43 @@ fn a_volume_in_use_is_restored_only_with_its_application_down_and_its_schedule_r
     let nightly = schedule("first_backup = \"allow\"");
     scene.workspace.write(&world.backed_up(1, &nightly))?;
     scene.workspace.apply()?.ok()?;
-    let before = world.schedule()?["spec"]["backup"].clone();
+    let before = world.schedule()?["spec"].clone();
+    let generation = |api: &str, kind: &str, name: &str| {
+        world.get(api, kind, name).map(|found| found["metadata"]["generation"].clone())
+    };
+    let untouched = (generation(K8up::API, "Schedule", "nightly")?, generation("apps/v1", "Deployment", "web")?);
+    let is_untouched = || -> Result<()> {
+        let now = (generation(K8up::API, "Schedule", "nightly")?, generation("apps/v1", "Deployment", "web")?);
+        ensure!(now == untouched, "something was changed: {now:?}, was {untouched:?}");
+        Ok(())
+    };
 
     fs::write(folder.join("file"), "spoilt")?;
     let job = restore("when = \"always\"", "pvc = \"data\"");
     scene.workspace.write(&world.backed_up(1, &format!("{nightly}{job}")))?;
-    scene.workspace.apply()?.fails(&["is in use by web-", "quiesce"])?;
-    ensure!(world.schedule()?["spec"]["backup"] == before, "the schedule still rests: {}", world.schedule()?);
+    scene.workspace.apply()?.fails(&["is in use by pod web-", "quiesce.scale_down"])?;
+    is_untouched()?;
     ensure!(fs::read_to_string(folder.join("file"))? == "spoilt");
 
+    // Beside what is to be taken down there is a pod that nobody named.
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "reader", "namespace": world.name },
+        "spec": {
+            "nodeSelector": { "nowhere": "true" },
+            "containers": [{ "name": "reader", "image": "reader" }],
+            "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }],
+        },
+    });
+    api.apply(&pod)?;
     let job = restore("when = \"always\"\n  quiesce = { scale_down = [\"deployment/web\"] }", "pvc = \"data\"");
     scene.workspace.write(&world.backed_up(1, &format!("{nightly}{job}")))?;
+    scene.workspace.apply()?.fails(&["is in use by pod reader:"])?.never_says(&["pod web-"])?;
+    is_untouched()?;
+    api.delete_and_wait("v1", "Pod", &world.name, "reader")?;
+
     scene.workspace.apply()?.ok()?;
     ensure!(fs::read_to_string(folder.join("file"))? == "precious");
-    ensure!(world.schedule()?["spec"]["backup"] == before, "the schedule still rests: {}", world.schedule()?);
+    ensure!(world.schedule()?["spec"] == before, "the schedule still rests: {}", world.schedule()?);
     ensure!(world.get("apps/v1", "Deployment", "web")?["spec"]["replicas"] == 1);
     let records = api.list("v1", "ConfigMap", &world.name)?;
     let paused = |record: &Value| {

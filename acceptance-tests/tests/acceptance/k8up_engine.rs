@@ -16,6 +16,7 @@ both_clis!(
     somebody_elses_secret_has_to_be_whole_and_is_never_written,
     what_a_restore_overwrites_is_saved_where_no_prune_reaches_it,
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
+    nothing_backs_up_or_prunes_until_a_restore_has_come_to_its_end,
     a_safety_backup_that_a_dead_process_took_is_found,
     a_claim_that_k8up_leaves_out_is_not_overwritten_unsaved,
     an_archive_of_each_claim_lies_in_its_bucket_and_its_keys_are_looked_after,
@@ -191,6 +192,58 @@ fn a_restore_that_fails_half_way_is_rolled_back_to_what_was_there(scene: &mut Sc
     let asked = |restore: &&Value| restore["spec"]["snapshot"] == saved[0]["id"];
     ensure!(restores.iter().filter(asked).count() == 1, "{restores:?}");
     Ok(())
+}
+
+fn nothing_backs_up_or_prunes_until_a_restore_has_come_to_its_end(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious bytes that are in a pack of their own")?;
+    let nightly = schedule("first_backup = \"allow\"");
+    scene.workspace.write(&world.backed_up(1, &nightly))?;
+    scene.workspace.apply()?.ok()?;
+    // Somebody has the repository pruned by a Schedule of its own, and another one.
+    let backend = world.schedule()?["spec"]["backend"].clone();
+    let mut elsewhere = backend.clone();
+    elsewhere["s3"]["bucket"] = format!("{}/elsewhere", world.name).into();
+    for (name, backend) in [("pruning", backend), ("elsewhere", elsewhere)] {
+        let prune = json!({ "schedule": "CRON_TZ=UTC 0 6 * * 0", "retention": { "keepLast": 1 } });
+        api.apply_as(
+            "kubectl",
+            &json!({
+                "apiVersion": K8up::API, "kind": "Schedule", "metadata": { "name": name, "namespace": world.name },
+                "spec": { "backend": backend, "prune": prune },
+            }),
+        )?;
+        // k8up writes it once more when it has taken it.
+        let taken = |object: &Value| World::is_ready(object) && !object["metadata"]["finalizers"].is_null();
+        api.wait(K8up::API, "Schedule", &world.name, name, MINUTE, taken)?;
+    }
+    let spec = |name: &str| world.get(K8up::API, "Schedule", name).map(|found| found["spec"].clone());
+    let before = (spec("nightly")?, spec("pruning")?, spec("elsewhere")?);
+
+    let packs = world.s3.keys(&world.name, "volumes/data/")?;
+    let packs = packs.into_iter().map(|key| Ok((world.s3.get(&world.name, &key)?, key)));
+    let packs: Vec<(Vec<u8>, String)> = packs.collect::<Result<_>>()?;
+    world.lose_content()?;
+    fs::remove_file(folder.join("file"))?;
+    let job = restore("when = \"always\"", "pvc = \"data\"");
+    scene.workspace.write(&world.backed_up(1, &format!("{nightly}{job}")))?;
+    scene.workspace.apply()?.fails(&["restic in its pod failed"])?;
+    let (nightly, pruning) = (spec("nightly")?, spec("pruning")?);
+    ensure!(nightly["backup"].is_null() && nightly["prune"].is_null(), "{nightly}");
+    ensure!(nightly["check"] == before.0["check"], "{nightly}");
+    ensure!(pruning["prune"].is_null(), "a prune could remove the point: {pruning}");
+    ensure!(spec("elsewhere")? == before.2, "another repository has nothing to do with it");
+
+    for (pack, key) in packs {
+        world.s3.put(&world.name, &key, &pack)?;
+    }
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))?.starts_with("precious"));
+    let after = (spec("nightly")?, spec("pruning")?, spec("elsewhere")?);
+    ensure!(after == before, "{after:?}, was {before:?}");
+    scene.workspace.plan_is_empty()
 }
 
 fn a_safety_backup_that_a_dead_process_took_is_found(scene: &mut Scene) -> Result<()> {

@@ -108,7 +108,12 @@ resource "dr_backup_schedule" "weekly" {{
   target    = dr_backup_target.main.ref
   cron      = "0 3 * * 0"
   retention = {{ keep_within = "30d" }}
-  velero    = {{ included_namespaces = ["{name}"], label_selector = {{ app = "docs" }}, snapshot_volumes = false }}
+  velero = {{
+    included_namespaces = ["{name}"]
+    label_selector = {{ app = "docs" }}
+    match_expressions = [{{ key = "tier", operator = "NotIn", values = ["cache"] }}]
+    snapshot_volumes = false
+  }}
 }}
 "#,
             provider = self.provider(cluster, connection),
@@ -337,13 +342,15 @@ fn a_bucket_that_velero_can_not_use_is_an_error_with_its_words(scene: &mut Scene
 fn what_velero_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     let good = world.configuration(&world.shared.cluster, "", "", "");
-    let swaps: [(&str, &str, &[&str]); 7] = [
+    let swaps: [(&str, &str, &[&str]); 9] = [
         ("\"30d\"", "\"6m\"", &["Retention that Velero can't keep", "in days"]),
         ("{ keep_within = \"30d\" }", "{ keep_daily = 7, keep_weekly = 4 }", &["a schedule for each tier", "\"28d\""]),
         ("retention = { keep_within = \"30d\" }", "", &["keep_within = \"30d\""]),
         ("\"0 3 * * 0\"", "\"0 3 * *\"", &["Unusable cron line"]),
         ("Pacific/Auckland", "Pacific/Aukland", &["Aukland"]),
         ("label_selector = { app = \"docs\" }", "excluded_namespaces = [\"*\"]", &["`*` leaves everything out"]),
+        ("\"NotIn\"", "\"notin\"", &["\"notin\" is none of", "\"NotIn\""]),
+        (", values = [\"cache\"]", "", &["A condition without sense", "name at least one in `values`"]),
         ("prefix = \"velero\"", "prefix = \"velero\", local = { path = \"/srv\" }", &["two places"]),
     ];
     for (from, to, expected) in swaps {
@@ -449,6 +456,23 @@ fn an_import_needs_no_change(scene: &mut Scene) -> Result<()> {
     }
     scene.workspace.plan_is_empty()?;
     scene.workspace.import("dr_backup_schedule.daily", "velero:prod/velero/nothing")?.fails(&[""])?;
+
+    // What the model has no word for would be lost with the object.
+    let api = world.shared.api();
+    let more = json!({ "spec": { "template": { "defaultVolumesToRestic": true, "ttl": "90m0s" } } });
+    api.patch(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily(), &more)?;
+    let more = json!({ "spec": { "objectStorage": { "caCert": "cGVt" } } });
+    api.patch(Velero::API, "BackupStorageLocation", Velero::NAMESPACE, name, &more)?;
+    std::fs::remove_file(scene.workspace.state_file())?;
+    let target = format!("velero:prod/velero/{name}");
+    scene.workspace.import("dr_backup_target.main", &target)?.fails(&["`spec.objectStorage.caCert`"])?;
+    let import = |scene: &Scene| {
+        scene.workspace.import("dr_backup_schedule.daily", &format!("velero:prod/velero/{}", world.daily()))
+    };
+    import(scene)?.fails(&["`spec.template.ttl`", "90m0s", "whole hours"])?;
+    let hours = json!({ "spec": { "template": { "ttl": "168h0m0s" } } });
+    api.patch(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily(), &hours)?;
+    import(scene)?.fails(&["sets `spec.template.defaultVolumesToRestic`"])?;
     Ok(())
 }
 

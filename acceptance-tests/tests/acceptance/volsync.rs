@@ -899,13 +899,18 @@ fn what_others_made_is_imported_and_left_as_it_is(scene: &mut Scene) -> Result<(
     let source = world.get("ReplicationSource", "hourly")?;
     ensure!(source["metadata"]["uid"] == uid && source["spec"]["trigger"]["schedule"] == "18 4 * * 1-5", "{source}");
 
+    // What the model has no word for would be lost with the source.
+    let more = json!({ "spec": { "restic": { "unlock": "now" } } });
+    api.patch(VolSync::API, "ReplicationSource", &world.name, "hourly", &more)?;
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.fails(&["sets `spec.restic.unlock`"])?;
+
     // A Secret that is no repository is no target.
     let other = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "other", "namespace": world.name },
         "stringData": { "a": "b" },
     });
     api.apply_as("kubectl", &other)?;
-    fs::remove_file(scene.workspace.state_file())?;
     scene.workspace.import("dr_backup_target.main", &id("other/docs"))?.fails(&["holds no RESTIC_REPOSITORY"])?;
     let elsewhere = json!({ "stringData": { "RESTIC_REPOSITORY": "s3:http://nowhere/else" } });
     api.patch("v1", "Secret", &world.name, "other", &elsewhere)?;

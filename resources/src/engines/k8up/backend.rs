@@ -75,10 +75,27 @@ pub fn endpoint_of(connection: &S3Connection) -> String {
     }
 }
 
+/// What backends say at a pointer; what the first one leaves out, the next one says.
+pub fn said<'a>(backends: &[&'a Value], field: &str) -> Option<&'a str> {
+    backends.iter().find_map(|backend| backend.pointer(field)?.as_str().filter(|text| !text.is_empty()))
+}
+
+/// The bucket of a reference's repository with its prefix, as k8up's objects say it.
+pub fn bucket_of(reference: &Reference) -> Option<String> {
+    match Place::from_reference(&reference.store, &Path::default()) {
+        Ok(Some(Place::S3 { bucket, prefix, .. })) => Some(whole_bucket(&bucket, &prefix)),
+        _ => None,
+    }
+}
+
+fn whole_bucket(bucket: &str, prefix: &str) -> String {
+    if prefix.is_empty() { bucket.to_owned() } else { format!("{bucket}/{prefix}") }
+}
+
 pub(super) fn render(connection: &S3Connection, bucket: &str, prefix: &str, secret: &str) -> Backend {
     let key = |key: &str| json!({ "name": secret, "key": key });
     let endpoint = endpoint_of(connection);
-    let bucket = if prefix.is_empty() { bucket.to_owned() } else { format!("{bucket}/{prefix}") };
+    let bucket = whole_bucket(bucket, prefix);
     let mut spec = json!({
         "repoPasswordSecretRef": key(PASSWORD_KEY),
         "s3": {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::ENGINE;
 use super::archive::Archive;
-use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY, endpoint_of};
+use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY, endpoint_of, said};
 use super::orders::{BACKUP, RESTORE};
 use super::schedule::{K8upSchedule, RUNS, SCHEDULE, in_zone};
 use super::target::{ExistingSecret, K8upTarget};
@@ -13,9 +13,8 @@ use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
 use crate::cron::Cron;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget, ScheduleArguments};
-use crate::engines::kubernetes::imported::{held, keys_named, read, zoned};
+use crate::engines::kubernetes::imported::{self, held, keys_named, read, refuse_unsaid, zoned};
 use crate::engines::kubernetes::imported_repository::{RepositorySecret, refuse};
-use crate::engines::kubernetes::render;
 use crate::engines::kubernetes::repository_secret::secret_of;
 use crate::engines::kubernetes::safety::is_beside;
 use crate::engines::kubernetes::store_keys::Keys;
@@ -57,10 +56,6 @@ impl Location {
         let place = Place::S3 { connection: name.clone(), bucket: bucket.to_owned(), prefix: prefix.to_owned() };
         (!bucket.is_empty()).then(|| (place, connection.clone()))
     }
-}
-
-fn said<'a>(backends: &[&'a Value], field: &str) -> Option<&'a str> {
-    backends.iter().find_map(|backend| backend.pointer(field)?.as_str().filter(|text| !text.is_empty()))
 }
 
 /// Where an object says that the repository is which this Secret opens. A kind of runs may have a backend of its own, which
@@ -198,16 +193,8 @@ pub async fn schedule(
         uid: object.metadata.uid.clone().unwrap_or_default(),
         block: K8upSchedule::imported(spec, archive),
     };
-    let unsaid = unsaid(spec, &written(shared, &found, &cron, name)?);
-    if unsaid.is_empty() {
-        return Ok(found);
-    }
-    let fields: Vec<String> = unsaid.iter().map(|field| format!("`spec.{field}`")).collect();
-    Err(refuse(format!(
-        "{called} sets {}, which a dr_backup_schedule does not say, or says otherwise: take that out of it first, or leave \
-         it to what made it.",
-        fields.join(", ")
-    )))
+    refuse_unsaid(&called, "dr_backup_schedule", &unsaid(spec, &written(shared, &found, &cron, name)?))?;
+    Ok(found)
 }
 
 fn line_of<'a>(spec: &'a Value, runs: &str) -> Option<&'a str> {
@@ -332,7 +319,7 @@ fn unsaid(spec: &Value, written: &Value) -> Vec<String> {
             address.truncate(address.trim_end_matches('/').len());
         }
     }
-    render::differences(&spec, Some(written)).iter().map(|difference| difference.path.join(".")).collect()
+    imported::unsaid(&spec, written)
 }
 
 #[cfg(test)]

@@ -28,6 +28,14 @@ const UNTOUCHED: Duration = Duration::from_secs(900);
 /// A list that others asked for may be older than the object.
 const STALE: usize = 1;
 
+/// The label of k8up's own pods (`K8uplabel` in its `operator/job`).
+const POD: &str = "k8upjob";
+
+/// Whether a pod is k8up's: it ends with what it was made for.
+pub fn is_own_pod(pod: &DynamicObject) -> bool {
+    pod.metadata.labels.as_ref().and_then(|labels| labels.get(POD)).is_some_and(|value| value == "true")
+}
+
 /// A namespace in which k8up works.
 #[derive(Clone)]
 pub struct Orders {

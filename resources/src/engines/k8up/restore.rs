@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::claims;
-use super::orders::{End, Orders, RESTORE, RUN, after, before};
+use super::orders::{self, End, Orders, RESTORE, RUN, after, before};
 use super::repository;
 use super::safety::rollback_spec;
 use crate::connections::kubernetes::{ClusterError, Kind};
 use crate::engines::concepts::RestoreEngine;
 use crate::engines::kubernetes::objects::Wanted;
 use crate::engines::kubernetes::owned;
-use crate::engines::kubernetes::quiesce::pods_using;
+use crate::engines::kubernetes::quiesce::{refuse_in_use, until_unused};
 use crate::engines::restic::points::{self, Point, Series};
 use crate::engines::restic::repository::Found;
 use crate::engines::restic::restore::as_run_point;
@@ -123,16 +123,11 @@ impl ClaimRestore {
         ))
     }
 
-    /// What runs on the volume would write over what is restored.
+    /// What runs on the volume would write over what is restored. A backup that had begun comes to its end.
     pub async fn refuse_in_use(&self) -> Result<(), EngineError> {
         let Orders { cluster, namespace, .. } = &self.orders;
-        let pods = pods_using(cluster, namespace, &self.pvc).await?;
-        if pods.is_empty() {
-            return Ok(());
-        }
-        let message =
-            format!("{} is in use by {}: what runs there has to be in `quiesce`", self.called(), pods.join(", "));
-        Err(EngineError::nothing_written(message))
+        refuse_in_use(cluster, namespace, &self.pvc, orders::is_own_pod).await?;
+        until_unused(cluster, namespace, &self.pvc, orders::is_own_pod).await
     }
 
     /// Makes the Secret that goes with the run.

@@ -10,18 +10,18 @@ use sha2::{Digest, Sha256};
 use super::abandoned::Leftovers;
 use super::archive::{ArchiveBucket, OpenBucket};
 use super::backend;
-use super::orders::Orders;
+use super::orders::{Orders, is_own_pod};
 use super::restore::{ClaimRestore, Own};
 use super::restore_archive::{ArchiveRestore, Archives};
 use super::schedule::SCHEDULE;
 use super::target::{secret, without_token};
 use super::{ENGINE, claims, repository};
-use crate::connections::kubernetes::{Cluster, ClusterError, Kind, Unreachable};
+use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind, Unreachable};
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
 use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::{Wanted, server_of};
-use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
+use crate::engines::kubernetes::quiesce::{ClaimPause, KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::repository_secret::{namespace_of, secret_of};
 use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::engines::kubernetes::store_keys;
@@ -142,21 +142,53 @@ fn looked<T>(cluster: &Cluster, result: std::result::Result<T, ClusterError>) ->
     }
 }
 
-/// The Schedules that back the namespace up: none may run while a volume is half restored.
-async fn schedules_of(cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<OwnSchedule>, ClusterError> {
-    let schedules = match cluster.list(&SCHEDULE, Some(namespace), None).await {
-        Err(ClusterError::MissingKind { .. } | ClusterError::NoNamespace { .. }) => Vec::new(),
-        schedules => schedules?,
+async fn schedules_in(cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<DynamicObject>, ClusterError> {
+    match cluster.list(&SCHEDULE, Some(namespace), None).await {
+        Err(ClusterError::MissingKind { .. } | ClusterError::NoNamespace { .. }) => Ok(Vec::new()),
+        schedules => schedules,
+    }
+}
+
+/// What of Schedules rests while a volume of a namespace is half restored: what backs it up. Where that is gone, the restore of
+/// another claim may have it rest, and would bring it back before this one has come to its end.
+fn backups(schedules: &[DynamicObject], namespace: &str) -> Vec<OwnSchedule> {
+    let names = schedules.iter().filter_map(|schedule| schedule.metadata.name.as_deref());
+    names.map(|name| OwnSchedule::without_backups(SCHEDULE, namespace, name, "backup")).collect()
+}
+
+/// What of them would remove the point that is restored: a prune of the repository, which k8up has forget what has the prune's
+/// own namespace as its host (`HOSTNAME` in its `operator/executor`). It may be reached under several addresses, so that its
+/// bucket, with the prefix, tells it.
+fn prunes(schedules: &[DynamicObject], namespace: &str, bucket: Option<&str>) -> Vec<OwnSchedule> {
+    let is_of = |schedule: &&DynamicObject| {
+        let spec = &schedule.data["spec"];
+        let said = backend::said(&[&spec["prune"]["backend"], &spec["backend"]], "/s3/bucket");
+        said.zip(bucket).is_none_or(|(said, bucket)| said.trim_matches('/') == bucket)
     };
-    let backs_up = schedules.into_iter().filter(|schedule| !schedule.data["spec"]["backup"].is_null());
-    let own = |name: String| OwnSchedule {
-        kind: SCHEDULE,
-        namespace: namespace.to_owned(),
-        name,
-        field: vec!["spec".to_owned(), "backup".to_owned()],
-        paused: Value::Null,
-    };
-    Ok(backs_up.filter_map(|schedule| schedule.metadata.name).map(own).collect())
+    let names = schedules.iter().filter(is_of).filter_map(|schedule| schedule.metadata.name.as_deref());
+    names.map(|name| OwnSchedule::without_retention(SCHEDULE, namespace, name, "prune")).collect()
+}
+
+/// Whose prunes rest. A run that only reads elsewhere, as a drill does, leaves the Schedules of another namespace alone.
+fn pruning(seat: &Seat, may_reach_over: bool) -> Option<&str> {
+    (may_reach_over || seat.source_namespace == seat.namespace).then_some(seat.source_namespace.as_str())
+}
+
+/// What rests while a claim is restored.
+async fn own_schedules(
+    cluster: &Cluster,
+    source: &Reference,
+    seat: &Seat,
+    may_reach_over: bool,
+) -> std::result::Result<Vec<OwnSchedule>, ClusterError> {
+    let here = schedules_in(cluster, &seat.namespace).await?;
+    let mut own = backups(&here, &seat.namespace);
+    let bucket = backend::bucket_of(source);
+    if let Some(namespace) = pruning(seat, may_reach_over) {
+        let there = if namespace == seat.namespace { here } else { schedules_in(cluster, namespace).await? };
+        own.extend(prunes(&there, namespace, bucket.as_deref()));
+    }
+    Ok(own)
 }
 
 impl K8upRestoreBlock {
@@ -431,15 +463,20 @@ impl RestoreBlock for K8upRestoreBlock {
     ) -> Result<Option<Box<dyn Pause>>> {
         let (Some(cluster), Some(seat)) = (self.cluster(shared, source)?, self.seat(source)?) else { return Ok(None) };
         let Some(quiesce) = quiesce.resolve(&seat.namespace) else { return Ok(None) };
-        let own = match &seat.filled {
-            Filled::Claim(_) => schedules_of(&cluster, &seat.namespace).await.map_err(|error| {
-                Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
-            })?,
-            // Nothing in the cluster is half restored meanwhile.
-            Filled::Bucket(_) => Vec::new(),
+        // Nothing in the cluster is half restored while a bucket is filled.
+        let Filled::Claim(claim) = &seat.filled else {
+            let target = format!("{}/{}", seat.namespace, self.target().text().unwrap_or_default());
+            let pause = KubernetesPause::new(cluster, quiesce, Vec::new()).held_for(ENGINE, &target);
+            return Ok(Some(Box::new(pause)));
         };
-        let target = format!("{}/{}", seat.namespace, self.target().text().unwrap_or_default());
-        Ok(Some(Box::new(KubernetesPause::new(cluster, quiesce, own).held_for(ENGINE, &target))))
+        let may_reach_over = !shared.is_drill() && !source.is_read_only();
+        let own = own_schedules(&cluster, source, &seat, may_reach_over).await.map_err(|error| {
+            Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
+        })?;
+        let target = format!("{}/{claim}", seat.namespace);
+        let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).held_for(ENGINE, &target);
+        let (namespace, claim, is_own) = (seat.namespace, claim.clone(), is_own_pod);
+        Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim, is_own })))
     }
 
     fn is_known(&self, shared: &Shared, source: &Reference) -> Result<bool> {
@@ -503,6 +540,63 @@ impl RestoreBlock for K8upRestoreBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn schedule(name: &str, spec: Value) -> DynamicObject {
+        serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec })).unwrap()
+    }
+
+    #[test]
+    fn prunes_elsewhere_rest_only_for_a_run_that_may_change_something_there() {
+        let seat = |source: &str| Seat {
+            cluster: "prod".into(),
+            namespace: "wiki".into(),
+            filled: Filled::Claim("data".into()),
+            source_namespace: source.into(),
+            source_pvc: "data".into(),
+        };
+        assert_eq!(pruning(&seat("wiki"), false), Some("wiki"));
+        assert_eq!((pruning(&seat("live"), true), pruning(&seat("live"), false)), (Some("live"), None));
+    }
+
+    #[test]
+    fn what_backs_up_rests_and_every_prune_of_the_repository() {
+        let in_bucket = |bucket: &str| json!({ "s3": { "bucket": bucket } });
+        let runs = json!({ "schedule": "@daily" });
+        let schedules = [
+            schedule("both", json!({ "backend": in_bucket("k8up/wiki"), "backup": runs, "prune": runs })),
+            schedule("prunes", json!({ "backend": in_bucket("k8up/wiki/"), "prune": runs })),
+            schedule("checks", json!({ "backend": in_bucket("k8up/wiki"), "check": runs })),
+            schedule("elsewhere", json!({ "backend": in_bucket("k8up/mail"), "backup": runs, "prune": runs })),
+            schedule(
+                "moved",
+                json!({
+                    "backend": in_bucket("k8up/mail"),
+                    "prune": { "schedule": "@daily", "backend": in_bucket("k8up/wiki") },
+                }),
+            ),
+            schedule("global", json!({ "prune": runs })),
+        ];
+        let names = |own: Vec<OwnSchedule>| -> Vec<String> {
+            own.into_iter().map(|own| format!("{} {}", own.name, own.field.join("."))).collect()
+        };
+        // What has none just now may be held by the restore of another claim.
+        assert_eq!(names(backups(&schedules, "wiki")).len(), schedules.len());
+        let found = names(prunes(&schedules, "wiki", Some("k8up/wiki")));
+        let all = ["both", "prunes", "checks", "moved", "global"].map(|name| format!("{name} spec.prune"));
+        assert_eq!(found, all);
+    }
+
+    #[test]
+    fn the_repository_of_a_source_is_told_by_its_bucket() {
+        let store = crate::reference::Place::S3 {
+            connection: "minio".to_owned(),
+            bucket: "k8up".to_owned(),
+            prefix: "wiki".to_owned(),
+        };
+        let source = Reference { store: Attr::Known(store.referenced()), ..Reference::default() };
+        assert_eq!(backend::bucket_of(&source).as_deref(), Some("k8up/wiki"));
+        assert_eq!(backend::bucket_of(&Reference::default()), None);
+    }
 
     fn summaries(block: &K8upRestoreBlock) -> Vec<String> {
         block.check().0.into_iter().map(|found| found.summary).collect()

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use dr_framework::{Anything, Attr, Diagnostics, Path, Type, Value as Configured};
 use serde_json::Value;
 
+use super::render;
 use super::spec::{TextMap, Texts};
 use super::store_keys::{self, Keys};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
@@ -66,6 +67,27 @@ pub fn map(value: &Value) -> TextMap {
 pub fn passed(value: &Value) -> Attr<Anything> {
     let object = value.as_object().filter(|members| !members.is_empty());
     object.and_then(|_| anything(value)).map(|typed| Anything(Configured::Dynamic(Box::new(typed)))).into()
+}
+
+/// The fields of a spec that the written one has not, or has otherwise. What is empty there says nothing.
+pub fn unsaid(spec: &Value, written: &Value) -> Vec<String> {
+    let differences = render::differences(spec, Some(written));
+    let lost = differences.iter().filter(|difference| !render::is_zero(difference.wanted));
+    lost.map(|difference| difference.path.join(".")).collect()
+}
+
+/// Refuses an object with fields that a resource does not say: an apply that makes it anew would leave them out.
+pub fn refuse_unsaid(called: &str, resource: &str, unsaid: &[String]) -> Result<(), Diagnostics> {
+    if unsaid.is_empty() {
+        return Ok(());
+    }
+    let fields: Vec<String> = unsaid.iter().map(|field| format!("`spec.{field}`")).collect();
+    let detail = format!(
+        "{called} sets {}, which a {resource} does not say, or says otherwise: take that out of it first, or leave it to what \
+         made it.",
+        fields.join(", ")
+    );
+    Err(Diagnostics::error("Unable to import", detail))
 }
 
 /// A cron line of robfig's without its zone, and the zone where it is not UTC.

@@ -6,6 +6,7 @@ pub mod drill;
 pub mod hold;
 pub mod imported;
 pub mod imported_repository;
+pub mod label_selector;
 pub mod objects;
 pub mod owned;
 pub mod quiesce;

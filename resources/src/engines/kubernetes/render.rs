@@ -52,7 +52,7 @@ fn says_the_same(wanted: &Value, live: Option<&Value>) -> bool {
 }
 
 /// Go's `omitempty` leaves these out, so they mean the same as nothing.
-fn is_zero(value: &Value) -> bool {
+pub fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(truth) => !truth,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use dr_framework::{Anything, Attr, Value as Configured};
 use serde_json::{Map, Value, json};
 
+use super::label_selector::{self, MatchExpressions};
+
 /// A list of texts, as attributes hold it.
 pub type Texts = Attr<Vec<Attr<String>>>;
 
@@ -57,9 +59,19 @@ impl Spec {
     }
 
     /// Sets a selector of labels.
-    pub fn selector(&mut self, field: &str, labels: &TextMap) -> &mut Self {
-        if let Some(labels) = labels.known().map(map).filter(|labels| !labels.is_empty()) {
-            self.set(field, json!({ "matchLabels": labels }));
+    pub fn selector(&mut self, field: &str, labels: &TextMap, expressions: &MatchExpressions) -> &mut Self {
+        if let Some(selector) = label_selector::selector(labels, expressions) {
+            self.set(field, selector);
+        }
+        self
+    }
+
+    /// Sets selectors of labels of which one is enough; an empty list says nothing.
+    pub fn selectors(&mut self, field: &str, sets: &Attr<Vec<TextMap>>) -> &mut Self {
+        let one = |labels: &TextMap| label_selector::selector(labels, &Attr::Null).unwrap_or_else(|| json!({}));
+        let sets: Vec<Value> = sets.known().into_iter().flatten().map(one).collect();
+        if !sets.is_empty() {
+            self.set(field, sets);
         }
         self
     }

@@ -75,13 +75,11 @@ async fn content(
     namespaces: &[String],
 ) -> Result<(TargetState, String), ClusterError> {
     let probed = selection.probed();
-    let labels = selection.label_selector();
-    let restored = labels.iter().cloned().chain([labels::RESTORE.to_owned()]).collect::<Vec<_>>().join(",");
-    let always = probed.kinds.iter().map(|kind| (kind, labels.as_deref()));
-    let looks: Vec<_> = always.chain(probed.restored.iter().map(|kind| (kind, Some(restored.as_str())))).collect();
+    let always = probed.kinds.iter().map(|kind| (kind, None));
+    let looks: Vec<_> = always.chain(probed.restored.iter().map(|kind| (kind, Some(labels::RESTORE)))).collect();
     for namespace in namespaces {
-        for (kind, labels) in &looks {
-            let objects = cluster.list(kind, Some(namespace), *labels).await?;
+        for (kind, more) in &looks {
+            let objects = selection.labels.list(cluster, kind, namespace, *more).await?;
             if let Some(found) = objects.iter().find(|object| is_content(kind, object)) {
                 let name = found.metadata.name.as_deref().unwrap_or_default();
                 return Ok((TargetState::Present, format!("namespace {namespace} holds {} {name}", kind.kind)));

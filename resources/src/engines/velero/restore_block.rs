@@ -12,12 +12,13 @@ use super::namespaces::{self, Freshness};
 use super::points::Series;
 use super::restore::NamespaceRestore;
 use super::schedule::SCHEDULE;
-use super::selection::Selection;
+use super::selection::{Labels, Selection};
 use super::server::Server;
 use super::site::{self, Site};
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Unreachable};
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
 use crate::engines::kubernetes::drill::check_drill;
+use crate::engines::kubernetes::label_selector::MatchExpressions;
 use crate::engines::kubernetes::objects::server_of;
 use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::spec::{self, Spec, TextMap, Texts};
@@ -58,6 +59,13 @@ pub struct VeleroRestoreBlock {
     /// Only objects with all of these labels are restored.
     #[dr(optional)]
     pub label_selector: TextMap,
+    /// Only objects are restored whose labels meet all of these conditions, beside having those of `label_selector`.
+    #[dr(optional)]
+    pub match_expressions: MatchExpressions,
+    /// Only objects with all labels of at least one of these sets are restored. Not together with `label_selector` and
+    /// `match_expressions`.
+    #[dr(optional)]
+    pub or_label_selectors: Attr<Vec<TextMap>>,
     /// Whether the content of volumes is restored from snapshots.
     #[dr(optional)]
     pub restore_pvs: Attr<bool>,
@@ -163,6 +171,8 @@ impl VeleroRestoreBlock {
                 "A Restore takes one set of resource modifiers: write the storage classes into those of `resource_modifier`.",
             ));
         }
+        let (labels, sets) = (&self.label_selector, &self.or_label_selectors);
+        found.extend(super::template::check_selectors(block, labels, &self.match_expressions, sets));
         let (included, excluded) = (texts(&self.included_resources), texts(&self.excluded_resources));
         found.extend(super::template::check_lists(block, "resources", &included, &excluded));
         found
@@ -179,9 +189,19 @@ impl VeleroRestoreBlock {
             mapping: map(&self.namespace_mapping),
             included: texts(&self.included_resources),
             excluded: texts(&self.excluded_resources),
-            labels: map(&self.label_selector),
+            labels: self.labels(),
             without_content: self.restore_pvs == Attr::Known(false),
         })
+    }
+
+    /// By which labels something is selected.
+    fn labels(&self) -> Labels {
+        let mut spec = Spec::default();
+        spec.selector("one", &self.label_selector, &self.match_expressions).selectors("any", &self.or_label_selectors);
+        let spec = spec.done();
+        let one = spec.get("one").into_iter();
+        let any = spec["any"].as_array().into_iter().flatten();
+        Labels::of(one.chain(any))
     }
 
     /// As the spec of a Restore, without the backup.
@@ -192,7 +212,8 @@ impl VeleroRestoreBlock {
             .list("includedResources", &self.included_resources)
             .list("excludedResources", &self.excluded_resources)
             .switch("includeClusterResources", &self.include_cluster_resources)
-            .selector("labelSelector", &self.label_selector)
+            .selector("labelSelector", &self.label_selector, &self.match_expressions)
+            .selectors("orLabelSelectors", &self.or_label_selectors)
             .switch("restorePVs", &self.restore_pvs)
             .switch("preserveNodePorts", &self.preserve_node_ports)
             .text("existingResourcePolicy", &self.existing_resource_policy)

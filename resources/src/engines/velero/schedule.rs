@@ -52,7 +52,8 @@ impl VeleroSchedule {
         VeleroSchedule { template, backup_labels, use_owner_references_in_backup: owner, force_conflicts }
     }
 
-    fn body(&self, schedule: &ScheduleArguments<'_>) -> Value {
+    /// The Schedule, but for its name.
+    pub(super) fn body(&self, schedule: &ScheduleArguments<'_>) -> Value {
         let mut template = self.template.spec();
         template["storageLocation"] = schedule.target.name.text().unwrap_or_default().into();
         if let Some(ttl) = schedule.keep.and_then(ttl) {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::documents::{Method, Resources, Volume};
-use crate::connections::kubernetes::Kind;
+use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::label_selector;
 
 /// Pods, as Velero's filters name them.
 pub const PODS: &str = "pods";
@@ -56,10 +59,52 @@ pub struct Selection {
     pub included: Vec<String>,
     /// Resources that are left out.
     pub excluded: Vec<String>,
-    /// Only objects with all of these labels.
-    pub labels: BTreeMap<String, String>,
+    /// Only objects with these labels.
+    pub labels: Labels,
     /// `restore_pvs = false`: the content of volumes is not asked for.
     pub without_content: bool,
+}
+
+/// Selectors of labels of which one is enough; all objects if there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels(Vec<Vec<String>>);
+
+impl Labels {
+    /// Out of selectors as specs have them.
+    pub fn of<'a>(selectors: impl Iterator<Item = &'a Value>) -> Self {
+        Labels(selectors.map(label_selector::terms).collect())
+    }
+
+    /// Whether all objects are selected.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().any(Vec::is_empty) || self.0.is_empty()
+    }
+
+    /// The selectors of the lists that show the objects together, each with one more term.
+    pub fn lists(&self, more: Option<&str>) -> Vec<Option<String>> {
+        let none = [Vec::new()];
+        let selectors = if self.is_empty() { none.as_slice() } else { self.0.as_slice() };
+        let joined = |terms: &Vec<String>| {
+            let terms: Vec<&str> = terms.iter().map(String::as_str).chain(more).collect();
+            (!terms.is_empty()).then(|| terms.join(","))
+        };
+        selectors.iter().map(joined).collect()
+    }
+
+    /// The objects of a kind in a namespace that are selected; one that fits several selectors comes several times.
+    pub async fn list(
+        &self,
+        cluster: &Cluster,
+        kind: &Kind,
+        namespace: &str,
+        more: Option<&str>,
+    ) -> Result<Vec<DynamicObject>, ClusterError> {
+        let mut found = Vec::new();
+        for selector in self.lists(more) {
+            found.extend(cluster.list(kind, Some(namespace), selector.as_deref()).await?);
+        }
+        Ok(found)
+    }
 }
 
 /// What is looked for in a target.
@@ -113,12 +158,6 @@ impl Selection {
             false => self.included.iter().filter(|name| !is_known(name)).cloned().collect(),
         };
         Probed { kinds, restored, unknown }
-    }
-
-    /// The selector of labels, as a list takes it.
-    pub fn label_selector(&self) -> Option<String> {
-        let pairs: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        (!pairs.is_empty()).then(|| pairs.join(","))
     }
 
     /// The volumes of a point that lie in the selected namespaces, and whose claims are restored.
@@ -206,6 +245,8 @@ fn canonical(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn list(names: &[&str]) -> Vec<String> {
@@ -256,6 +297,22 @@ mod tests {
         assert_eq!(only(&["pvc", "pv"]).hopeless(&[lost.clone(), saved]), None);
         assert_eq!(only(&[]).hopeless(std::slice::from_ref(&lost)), None);
         assert_eq!(only(&[]).empty_volumes(&[lost]), ["docs/cache (policy)"]);
+    }
+
+    #[test]
+    fn labels_are_listed_by_each_of_their_selectors() {
+        let of = |selectors: &[Value]| Labels::of(selectors.iter());
+        assert!(of(&[]).is_empty());
+        assert_eq!(of(&[]).lists(None), [None]);
+        assert_eq!(of(&[]).lists(Some("x")), [Some("x".to_owned())]);
+        let two = of(&[
+            json!({ "matchLabels": { "a": "1" }, "matchExpressions": [{ "key": "b", "operator": "Exists" }] }),
+            json!({ "matchLabels": { "c": "2" } }),
+        ]);
+        assert!(!two.is_empty());
+        assert_eq!(two.lists(Some("x")), [Some("a=1,b,x".to_owned()), Some("c=2,x".to_owned())]);
+        // An empty selector fits everything.
+        assert!(of(&[json!({ "matchLabels": { "a": "1" } }), json!({})]).is_empty());
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! What a Velero backup holds, as schedules and backup jobs both say it: the fields of Velero's BackupSpec.
 
-use std::collections::BTreeMap;
-
 use dr_framework::{Anything, Attr, Diagnostics, Model, Path};
 use serde_json::{Value, json};
 
 use super::duration::duration;
+use crate::engines::kubernetes::label_selector::{self, MatchExpressions};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::jobs::texts;
 use crate::validators;
@@ -45,7 +44,11 @@ pub struct VeleroTemplate {
     /// Only objects with all of these labels are backed up.
     #[dr(optional)]
     pub label_selector: TextMap,
-    /// Only objects with all labels of at least one of these sets are backed up. Not together with `label_selector`.
+    /// Only objects are backed up whose labels meet all of these conditions, beside having those of `label_selector`.
+    #[dr(optional)]
+    pub match_expressions: MatchExpressions,
+    /// Only objects with all labels of at least one of these sets are backed up. Not together with `label_selector` and
+    /// `match_expressions`.
     #[dr(optional)]
     pub or_label_selectors: Attr<Vec<TextMap>>,
     /// Whether volumes are saved as snapshots of their storage.
@@ -54,6 +57,12 @@ pub struct VeleroTemplate {
     /// Whether the content of CSI snapshots is moved to the target by Velero's data mover.
     #[dr(optional)]
     pub snapshot_move_data: Attr<bool>,
+    /// The data mover of `snapshot_move_data`; Velero's own if left out.
+    #[dr(optional)]
+    pub datamover: Attr<String>,
+    /// The label of claims by whose value their snapshots are taken together, as one group.
+    #[dr(optional)]
+    pub volume_group_snapshot_label_key: Attr<String>,
     /// Whether volumes of pods are saved file by file, unless a pod says otherwise.
     #[dr(optional)]
     pub default_volumes_to_fs_backup: Attr<bool>,
@@ -98,9 +107,12 @@ impl VeleroTemplate {
             .list("includedNamespaceScopedResources", &self.included_namespace_scoped_resources)
             .list("excludedNamespaceScopedResources", &self.excluded_namespace_scoped_resources)
             .switch("includeClusterResources", &self.include_cluster_resources)
-            .selector("labelSelector", &self.label_selector)
+            .selector("labelSelector", &self.label_selector, &self.match_expressions)
+            .selectors("orLabelSelectors", &self.or_label_selectors)
             .switch("snapshotVolumes", &self.snapshot_volumes)
             .switch("snapshotMoveData", &self.snapshot_move_data)
+            .text("datamover", &self.datamover)
+            .text("volumeGroupSnapshotLabelKey", &self.volume_group_snapshot_label_key)
             .switch("defaultVolumesToFsBackup", &self.default_volumes_to_fs_backup)
             .list("volumeSnapshotLocations", &self.volume_snapshot_locations)
             .text("csiSnapshotTimeout", &self.csi_snapshot_timeout)
@@ -108,10 +120,6 @@ impl VeleroTemplate {
             .map("orderedResources", &self.ordered_resources)
             .config_map("resourcePolicy", &self.resource_policy)
             .anything("hooks", &self.hooks);
-        let selectors = self.or_label_selectors.known().map(|selectors| selectors.iter().map(selector).collect());
-        if let Some(selectors) = selectors.filter(|selectors: &Vec<Value>| !selectors.is_empty()) {
-            spec.set("orLabelSelectors", selectors);
-        }
         if let Some(files) = self.parallel_files_upload.known() {
             spec.set("uploaderConfig", json!({ "parallelFilesUpload": files }));
         }
@@ -120,14 +128,7 @@ impl VeleroTemplate {
 
     /// What Velero would refuse, before it is asked. `block` is the path of the engine's block.
     pub fn check(&self, block: &Path) -> Diagnostics {
-        let mut found = Diagnostics::default();
-        if self.label_selector.is_known() && self.or_label_selectors.is_known() {
-            found.extend(Diagnostics::error_at(
-                block.clone().then("or_label_selectors"),
-                "Two kinds of selectors",
-                "Velero takes `label_selector` or `or_label_selectors`, not both: put the labels into each set.",
-            ));
-        }
+        let mut found = check_selectors(block, &self.label_selector, &self.match_expressions, &self.or_label_selectors);
         found.extend(self.mixed_filters(block));
         let pairs = [
             ("namespaces", &self.included_namespaces, &self.excluded_namespaces),
@@ -177,11 +178,23 @@ impl VeleroTemplate {
     }
 }
 
-/// One set of labels.
-fn selector(labels: &TextMap) -> Value {
-    let labels: BTreeMap<_, _> =
-        labels.known().into_iter().flatten().filter_map(|(key, value)| Some((key, value.text()?))).collect();
-    json!({ "matchLabels": labels })
+/// What Velero, or the API server, refuses of selectors.
+pub fn check_selectors(
+    block: &Path,
+    labels: &TextMap,
+    expressions: &MatchExpressions,
+    sets: &Attr<Vec<TextMap>>,
+) -> Diagnostics {
+    let mut found = label_selector::check(&block.clone().then("match_expressions"), expressions);
+    if sets.is_known() && (labels.is_known() || expressions.is_known()) {
+        found.extend(Diagnostics::error_at(
+            block.clone().then("or_label_selectors"),
+            "Two kinds of selectors",
+            "Velero takes `label_selector` with `match_expressions`, or `or_label_selectors`, not both: put the labels into \
+             each set.",
+        ));
+    }
+    found
 }
 
 /// What Velero refuses of a pair of lists, in its `ValidateIncludesExcludes`.
@@ -205,6 +218,7 @@ pub fn check_lists(block: &Path, what: &str, included: &[String], excluded: &[St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::kubernetes::label_selector::MatchExpression;
 
     fn list(items: &[&str]) -> Texts {
         Attr::Known(items.iter().map(|item| Attr::from(*item)).collect())
@@ -281,7 +295,11 @@ mod tests {
             excluded_namespace_scoped_resources: list(&["a"]),
             include_cluster_resources: Attr::Known(true),
             label_selector: labels(&[("a", "b")]),
+            // Part of the selector.
+            match_expressions: Attr::Null,
             or_label_selectors: Attr::Known(vec![labels(&[("a", "b")])]),
+            datamover: "a".into(),
+            volume_group_snapshot_label_key: "a".into(),
             snapshot_volumes: Attr::Known(true),
             snapshot_move_data: Attr::Known(true),
             default_volumes_to_fs_backup: Attr::Known(true),
@@ -297,7 +315,14 @@ mod tests {
             )]))),
         };
         let spec = template.spec();
-        assert_eq!(spec.as_object().map(serde_json::Map::len), Some(VeleroTemplate::fields().len()));
+        assert_eq!(spec.as_object().map(serde_json::Map::len), Some(VeleroTemplate::fields().len() - 1));
+        let condition = MatchExpression { key: "a".into(), operator: "Exists".into(), values: Attr::Null };
+        let template = VeleroTemplate {
+            match_expressions: Attr::Known(vec![Attr::Known(condition)]),
+            ..VeleroTemplate::default()
+        };
+        let selector = json!({ "matchExpressions": [{ "key": "a", "operator": "Exists" }] });
+        assert_eq!(template.spec(), json!({ "labelSelector": selector }));
     }
 
     #[test]
@@ -325,6 +350,9 @@ mod tests {
             or_label_selectors: Attr::Known(vec![both]),
             ..VeleroTemplate::default()
         };
+        assert_eq!(paths(selectors.clone()), ["velero.or_label_selectors"]);
+        let conditions = Attr::Known(vec![Attr::Known(MatchExpression::default())]);
+        let selectors = VeleroTemplate { label_selector: Attr::Null, match_expressions: conditions, ..selectors };
         assert_eq!(paths(selectors), ["velero.or_label_selectors"]);
         let filters = VeleroTemplate {
             include_cluster_resources: Attr::Known(false),

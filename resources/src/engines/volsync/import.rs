@@ -1,15 +1,16 @@
 //! What an import finds in a cluster: the Secret of a repository, or a ReplicationSource, as a configuration would say it.
 
-use dr_framework::{Attr, Diagnostics};
+use dr_framework::{Attr, Diagnostics, Path};
 use serde_json::Value;
 
 use super::schedule::VolsyncSchedule;
 use super::target::{ExistingSecret, ID_KEY, LOCATION_KEY, PASSWORD_KEY, SECRET_KEY, VolsyncTarget, server};
 use super::{ENGINE, SOURCE};
-use crate::connections::kubernetes::Cluster;
+use crate::connections::kubernetes::{Cluster, Kind};
 use crate::connections::s3::S3Connection;
-use crate::engines::concepts::{ImportedSchedule, ImportedTarget};
-use crate::engines::kubernetes::imported::{read, text};
+use crate::cron::Cron;
+use crate::engines::concepts::{ImportedSchedule, ImportedTarget, ScheduleArguments};
+use crate::engines::kubernetes::imported::{held, read, refuse_unsaid, text, unsaid};
 use crate::engines::kubernetes::imported_repository::{RepositorySecret, refuse};
 use crate::engines::kubernetes::repository_secret::plain;
 use crate::reference::Place;
@@ -91,7 +92,29 @@ fn keep(retain: &Value) -> Option<KeepModel> {
     (keep != KeepModel::default()).then_some(keep)
 }
 
-/// The schedule of a ReplicationSource; nothing is changed.
+/// What a configuration of a schedule would write, against what is there. Another spelling of a line is no difference: the plan
+/// shows what becomes of it. A source that rests names another claim.
+fn unsaid_of_source(spec: &Value, written: &Value, has_own_ca: bool) -> Vec<String> {
+    let mut spec = spec.clone();
+    spec["trigger"]["schedule"] = written["trigger"]["schedule"].clone();
+    spec["sourcePVC"] = written["sourcePVC"].clone();
+    if has_own_ca {
+        spec["restic"]["customCA"] = Value::Null;
+    }
+    unsaid(&spec, written)
+}
+
+/// The certificates that a source names.
+async fn authority_of(cluster: &Cluster, namespace: &str, named: &Value) -> Option<Vec<u8>> {
+    let key = named["key"].as_str()?;
+    if let Some(name) = named["secretName"].as_str().filter(|name| !name.is_empty()) {
+        return held(&cluster.get(&Kind::SECRET, namespace, name).await.ok().flatten()?, key);
+    }
+    let map = cluster.get(&Kind::CONFIG_MAP, namespace, named["configMapName"].as_str()?).await.ok().flatten()?;
+    Some(map.data["data"][key].as_str()?.as_bytes().to_vec())
+}
+
+/// The schedule of a ReplicationSource; nothing is changed. What `dr_backup_schedule` can't say is refused.
 pub async fn schedule(
     shared: &Shared,
     cluster: &Cluster,
@@ -105,17 +128,45 @@ pub async fn schedule(
     let secret = secret.ok_or_else(|| lacks("does not use the restic mover, the only one that is known here"))?;
     let cron = spec["trigger"]["schedule"].as_str();
     let cron = cron.ok_or_else(|| lacks("has no cron line: it is run by hand"))?;
+    let cron = Cron::parse(cron).map_err(|error| {
+        let called = SOURCE.called(namespace, name);
+        refuse(format!("`spec.trigger.schedule` of {called} can't be said here: {error}."))
+    })?;
     let secret = RepositorySecret::used(cluster, namespace, secret).await?;
     let target = target_of(shared, cluster, &secret)?;
-    Ok(ImportedSchedule {
+    let found = ImportedSchedule {
         target: secret.reference(cluster, ENGINE, &target.place, target.block.password).await?,
-        cron: cron.to_owned(),
+        cron: cron.as_str().to_owned(),
         time_zone: None,
         keep: keep(&spec["restic"]["retain"]),
         paused: spec["paused"] == true,
         uid: object.metadata.uid.clone().unwrap_or_default(),
         block: VolsyncSchedule::imported(spec),
-    })
+    };
+    let connection = shared.s3_connections().into_iter().find(|(name, _)| name == target.place.connection());
+    let pem = connection.and_then(|(_, connection)| connection.ca_pem);
+    let authority = authority_of(cluster, namespace, &spec["restic"]["customCA"]).await;
+    let has_own_ca = pem.as_ref().zip(authority).is_some_and(|(pem, held)| pem.trim().as_bytes() == held.trim_ascii());
+    let written = written(&found, &cron, &secret.name(), pem.is_some())?;
+    let unsaid = unsaid_of_source(spec, &written, has_own_ca);
+    refuse_unsaid(&SOURCE.called(namespace, name), "dr_backup_schedule", &unsaid)?;
+    Ok(found)
+}
+
+/// The spec that a configuration of what was found would write.
+fn written(
+    found: &ImportedSchedule<VolsyncSchedule>,
+    cron: &Cron,
+    repository: &str,
+    has_ca: bool,
+) -> Result<Value, Diagnostics> {
+    let keep = match &found.keep {
+        Some(keep) => keep.keep(&Path::attribute("retention"))?,
+        None => None,
+    };
+    let (target, keep) = (&found.target, keep.as_ref());
+    let arguments = ScheduleArguments { name: "", target, cron, time_zone: None, keep, paused: found.paused };
+    Ok(found.block.body(&arguments, repository, has_ca)["spec"].take())
 }
 
 #[cfg(test)]
@@ -161,6 +212,56 @@ mod tests {
         };
         assert_eq!(keep(&retain), Some(expected));
         assert_eq!((keep(&json!({})), keep(&Value::Null)), (None, None));
+    }
+
+    #[test]
+    fn a_field_of_a_source_that_nobody_says_is_named() {
+        let spec = json!({
+            "sourcePVC": "data", "trigger": { "schedule": "0 3 * * *" }, "paused": false,
+            "restic": {
+                "repository": "docs", "copyMethod": "Snapshot", "cacheCapacity": "1Gi", "pruneIntervalDays": 14,
+                "retain": { "last": "3", "daily": 7, "within": "30d", "weekly": 0 }, "customCA": {}, "moverResources": {},
+            },
+        });
+        let left = |spec: &Value, has_own_ca: bool| {
+            let found = ImportedSchedule {
+                target: crate::reference::Reference::default(),
+                cron: String::new(),
+                time_zone: None,
+                keep: keep(&spec["restic"]["retain"]),
+                paused: spec["paused"] == true,
+                uid: String::new(),
+                block: VolsyncSchedule::imported(spec),
+            };
+            let written = written(&found, &Cron::parse("0 3 * * *").unwrap(), "docs", has_own_ca).unwrap();
+            unsaid_of_source(spec, &written, has_own_ca)
+        };
+        assert_eq!(left(&spec, false), [""; 0]);
+        let mut other = spec.clone();
+        other["trigger"]["manual"] = "now".into();
+        other["rsync"] = json!({ "copyMethod": "Direct" });
+        for (field, value) in [
+            ("moverAffinity", json!({ "nodeAffinity": {} , "podAffinity": { "a": 1 } })),
+            ("moverVolumes", json!([{ "mountPath": "a" }])),
+            ("customCA", json!({ "secretName": "ca", "key": "ca.crt" })),
+            ("unlock", json!("once")),
+            ("cacheCapacity", json!(1_073_741_824)),
+        ] {
+            other["restic"][field] = value;
+        }
+        let named = [
+            "restic.cacheCapacity",
+            "restic.customCA.key",
+            "restic.customCA.secretName",
+            "restic.moverAffinity.podAffinity.a",
+            "restic.moverVolumes",
+            "restic.unlock",
+            "rsync.copyMethod",
+            "trigger.manual",
+        ];
+        assert_eq!(left(&other, false), named);
+        let but_for_the_ca: Vec<&str> = named.into_iter().filter(|name| !name.contains("customCA")).collect();
+        assert_eq!(left(&other, true), but_for_the_ca);
     }
 
     #[test]

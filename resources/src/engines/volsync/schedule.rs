@@ -59,7 +59,8 @@ impl VolsyncSchedule {
         restic
     }
 
-    fn body(&self, schedule: &ScheduleArguments<'_>, repository: &str, has_ca: bool) -> Value {
+    /// The ReplicationSource, but for its name.
+    pub(super) fn body(&self, schedule: &ScheduleArguments<'_>, repository: &str, has_ca: bool) -> Value {
         // Whether it rests is ours even when the configuration does not name it, and so is that nothing else triggers it:
         // a manual trigger switches the cron line off.
         json!({ "spec": {

@@ -3,6 +3,8 @@
 mod ask;
 mod claim;
 mod entry;
+mod in_use;
+mod jobs;
 mod kinds;
 mod model;
 mod order;
@@ -17,6 +19,7 @@ mod wait;
 
 pub use claim::{Claim, recreate_pvc};
 pub use entry::EntryError;
+pub use in_use::{ClaimPause, refuse_in_use, until_unused};
 pub use kinds::Verb;
 pub use model::{Quiesce, QuiesceModel};
 pub use pause::KubernetesPause;

@@ -19,9 +19,10 @@ pub struct QuiesceModel {
     pub scale_down: Attr<Vec<Attr<String>>>,
     /// What is suspended, like `argocd/application/paperless`: Argo CD's Application (its automated sync) and ApplicationSet
     /// (which then leaves the sync policy of its Applications alone: list these too), Flux's Kustomization and HelmRelease,
-    /// CronJob, KEDA's ScaledObject and ScaledJob. A HorizontalPodAutoscaler rests while its target is in `scale_down`, which
-    /// is checked. List parents (an app of apps, the ApplicationSet, the Kustomization that applies a Kustomization) where
-    /// they would put their children back: they are suspended first and resumed last.
+    /// CronJob, KEDA's ScaledObject and ScaledJob; Jobs that these have started are waited for. A HorizontalPodAutoscaler rests
+    /// while its target is in `scale_down`, which is checked. List parents (an app of apps, the ApplicationSet, the
+    /// Kustomization that applies a Kustomization) where they would put their children back: they are suspended first and
+    /// resumed last.
     #[dr(optional, validate = suspend)]
     pub suspend: Attr<Vec<Attr<String>>>,
 }

@@ -22,8 +22,6 @@ use crate::engines::kubernetes::hold;
 use crate::ledger::UndoStep;
 use crate::run::{EngineError, Pause};
 
-const PAUSE_SCHEDULE: &str = "pause_schedule";
-
 /// How soon an object is read again that somebody changed meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -34,7 +32,7 @@ pub(super) struct Timing {
     pub hold: Duration,
     /// How often it is looked again.
     pub look: Duration,
-    /// How long a reconciliation under way may go on.
+    /// How long a reconciliation or a Job under way may go on.
     pub idle: Duration,
     /// How long a parent that is asked to reconcile may take.
     pub answer: Duration,
@@ -185,6 +183,8 @@ impl KubernetesPause {
             if held.slipped(&object).is_some() {
                 return Err(self.reverted(held, &object));
             }
+            // One may have begun just before its controller saw that it is suspended.
+            self.until_jobs_end(held).await?;
         }
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Pause for KubernetesPause {
         let mut steps = Vec::new();
         for schedule in &self.schedule {
             if let Some(object) = read(&self.cluster, &schedule.kind, &schedule.namespace, &schedule.name).await? {
-                steps.push(Held::paused(schedule, &object).by(&self.holder, &object).step(PAUSE_SCHEDULE));
+                steps.push(Held::paused(schedule, &object).by(&self.holder, &object).step(schedule.action));
             }
         }
         Ok(steps)
@@ -300,6 +300,7 @@ impl Pause for KubernetesPause {
             return self.until_gone(&held).await;
         }
         self.until_idle(&held).await?;
+        self.until_jobs_end(&held).await?;
         self.memory().suspended.push(held);
         Ok(())
     }

@@ -1,41 +1,74 @@
 //! Pods: those of a workload, and those that have a claim mounted.
 
-use serde_json::Value;
-
 use super::kinds::Manner;
 use super::model::{Named, Quiesce};
-use super::{failed, read};
+use super::{failed, jobs, read};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
+use crate::engines::kubernetes::label_selector;
 use crate::run::EngineError;
 
 /// The pods of a namespace that have a claim mounted, or wait for it; those that have ended don't count.
 pub async fn pods_using(cluster: &Cluster, namespace: &str, claim: &str) -> Result<Vec<String>, EngineError> {
-    let pods = live_pods(cluster, namespace, None).await?;
-    let name = |pod: &DynamicObject| pod.metadata.name.clone().unwrap_or_default();
-    let mut names: Vec<String> = pods.iter().filter(|pod| mounts(pod, &name(pod), claim)).map(name).collect();
-    names.sort();
-    Ok(names)
+    Ok(names(&using(cluster, namespace, claim).await?))
 }
 
-/// Those of them that nothing in `quiesce` scales down: while they run, the claim is not to be written.
+/// The same, as they are.
+pub(super) async fn using(cluster: &Cluster, namespace: &str, claim: &str) -> Result<Vec<DynamicObject>, EngineError> {
+    let mut pods = live_pods(cluster, namespace, None).await?;
+    pods.retain(|pod| mounts(pod, pod.metadata.name.as_deref().unwrap_or_default(), claim));
+    Ok(pods)
+}
+
+/// What pods are called, in order.
+pub(super) fn names(pods: &[DynamicObject]) -> Vec<String> {
+    let mut names: Vec<String> = pods.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
+    names.sort();
+    names
+}
+
+/// Those of them that nothing in `quiesce` takes down: while they run, the claim is not to be written.
 pub async fn pods_in_the_way(
     cluster: &Cluster,
     quiesce: &Quiesce,
     namespace: &str,
     claim: &str,
 ) -> Result<Vec<String>, EngineError> {
-    let mut names = pods_using(cluster, namespace, claim).await?;
-    let scaled = |named: &&Named| named.kind.manner == Manner::Replicas && named.namespace == namespace;
-    for named in quiesce.named.iter().filter(scaled) {
-        if names.is_empty() {
+    Ok(names(&in_the_way(cluster, quiesce, namespace, claim).await?))
+}
+
+/// The same, as they are.
+pub(super) async fn in_the_way(
+    cluster: &Cluster,
+    quiesce: &Quiesce,
+    namespace: &str,
+    claim: &str,
+) -> Result<Vec<DynamicObject>, EngineError> {
+    let mut left = using(cluster, namespace, claim).await?;
+    for named in quiesce.named.iter().filter(|named| named.namespace == namespace) {
+        if left.is_empty() {
             break;
         }
-        let Some(workload) = read(cluster, &named.kind.kind, namespace, &named.name).await? else { continue };
-        let Some(selector) = selector(&workload) else { continue };
-        let pods = live_pods(cluster, namespace, Some(&selector)).await?;
-        names.retain(|name| !pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
+        let gone = taken_down(cluster, named).await?;
+        left.retain(|pod| !gone.iter().any(|gone| gone.metadata.name == pod.metadata.name));
     }
-    Ok(names)
+    Ok(left)
+}
+
+/// The pods that go, or are waited for, when an object is taken down.
+async fn taken_down(cluster: &Cluster, named: &Named) -> Result<Vec<DynamicObject>, EngineError> {
+    let (kind, namespace) = (&named.kind.kind, &named.namespace);
+    let starts_jobs = jobs::are_started_by(kind);
+    if named.kind.manner != Manner::Replicas && !starts_jobs {
+        return Ok(Vec::new());
+    }
+    let Some(object) = read(cluster, kind, namespace, &named.name).await? else { return Ok(Vec::new()) };
+    if starts_jobs {
+        return jobs::pods_of(cluster, namespace, &jobs::at_work(cluster, namespace, &object).await?).await;
+    }
+    match selector(&object) {
+        Some(selector) => live_pods(cluster, namespace, Some(&selector)).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 fn mounts(pod: &DynamicObject, name: &str, claim: &str) -> bool {
@@ -64,29 +97,13 @@ pub(super) async fn live_pods(
 
 /// The label selector of a workload, as a list takes it.
 pub(super) fn selector(workload: &DynamicObject) -> Option<String> {
-    let selector = &workload.data["spec"]["selector"];
-    let labels = selector["matchLabels"].as_object();
-    let equal = |(name, value): (&String, &Value)| format!("{name}={}", value.as_str().unwrap_or_default());
-    let mut terms: Vec<String> = labels.into_iter().flatten().map(equal).collect();
-    terms.extend(selector["matchExpressions"].as_array().into_iter().flatten().filter_map(expression));
+    let terms = label_selector::terms(&workload.data["spec"]["selector"]);
     (!terms.is_empty()).then(|| terms.join(","))
-}
-
-fn expression(expression: &Value) -> Option<String> {
-    let key = expression["key"].as_str()?;
-    let values: Vec<&str> = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    match expression["operator"].as_str()? {
-        "In" => Some(format!("{key} in ({})", values.join(","))),
-        "NotIn" => Some(format!("{key} notin ({})", values.join(","))),
-        "Exists" => Some(key.to_owned()),
-        "DoesNotExist" => Some(format!("!{key}")),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! What is waited for: a reconciliation to end, pods to be gone, pods to be back.
+//! What is waited for: a reconciliation or a Job to end, pods to be gone, pods to be back.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::kinds::Manner;
 use super::pause::KubernetesPause;
-use super::pods::{live_pods, selector};
-use super::read;
+use super::pods::{live_pods, names, selector};
 use super::step::Held;
+use super::{jobs, read};
 use crate::clock;
-use crate::connections::kubernetes::DynamicObject;
+use crate::connections::kubernetes::{DynamicObject, Kind};
 use crate::run::EngineError;
 
 impl KubernetesPause {
@@ -32,6 +32,28 @@ impl KubernetesPause {
                 let seconds = self.timing.idle.as_secs();
                 let message = format!("{} {doing}, {seconds} s after it was suspended", held.called());
                 return Err(EngineError::nothing_written(message));
+            }
+            clock::sleep(self.timing.look).await;
+        }
+    }
+
+    /// What starts Jobs starts no more when it is suspended, and those that it has started go on: they are waited for.
+    pub(super) async fn until_jobs_end(&self, held: &Held) -> Result<(), EngineError> {
+        if !jobs::are_started_by(&held.kind()) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + clock::scaled(self.timing.idle);
+        loop {
+            let Some(object) = read(&self.cluster, &held.kind(), &held.namespace, &held.name).await? else {
+                return Ok(());
+            };
+            let working = jobs::at_work(&self.cluster, &held.namespace, &object).await?;
+            if working.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let pods = jobs::pods_of(&self.cluster, &held.namespace, &working).await?;
+                return Err(still_working(held, &working, &pods, self.timing.idle));
             }
             clock::sleep(self.timing.look).await;
         }
@@ -135,6 +157,18 @@ fn still_there(held: &Held, pods: &[DynamicObject], waited: Duration) -> EngineE
     let left = if names.is_empty() { "its controller has not seen that".to_owned() } else { names.join(", ") };
     let (called, seconds) = (held.called(), waited.as_secs());
     EngineError::nothing_written(format!("{called} has 0 replicas, and pods are left after {seconds} s: {left}"))
+}
+
+fn still_working(held: &Held, jobs: &[DynamicObject], pods: &[DynamicObject], waited: Duration) -> EngineError {
+    let jobs: Vec<String> = names(jobs).iter().map(|job| Kind::JOB.called(&held.namespace, job)).collect();
+    let (jobs, pods, seconds) = (jobs.join(", "), names(pods), waited.as_secs());
+    let pods = if pods.is_empty() { String::new() } else { format!(" (pod {})", pods.join(", pod ")) };
+    let message = format!(
+        "{} is suspended, and what it started before is still at work after {seconds} s: {jobs}{pods}. Let it come to its \
+         end, or delete the Job, and apply again",
+        held.called()
+    );
+    EngineError::nothing_written(message)
 }
 
 /// What is missing until a workload is ready.

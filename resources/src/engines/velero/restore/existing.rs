@@ -40,9 +40,8 @@ impl Existing {
         name: &str,
     ) -> Result<Option<DynamicObject>, EngineError> {
         if !self.0.iter().any(|(listed, _)| listed == namespace) {
-            let labels = restore.selection.label_selector();
-            let cluster = &restore.server.cluster;
-            let objects = cluster.list(kind, Some(namespace), labels.as_deref()).await.map_err(before)?;
+            let (labels, cluster) = (&restore.selection.labels, &restore.server.cluster);
+            let objects = labels.list(cluster, kind, namespace, None).await.map_err(before)?;
             self.0.push((namespace.to_owned(), objects));
         }
         let mut objects = self.0.iter().filter(|(listed, _)| listed == namespace).flat_map(|(_, objects)| objects);

@@ -606,14 +606,18 @@ async fn nothing_is_asked_of_volumes_that_hold_nothing_or_are_not_restored() {
     assert!(world.warnings().await.is_empty());
 }
 
+fn labelled(app: &str) -> crate::engines::velero::selection::Labels {
+    crate::engines::velero::selection::Labels::of([json!({ "matchLabels": { "app": app } })].iter())
+}
+
 #[tokio::test]
 async fn with_a_label_selector_it_counts_what_velero_made() {
     let mut world = World::unfilled(file_volume("data", 42)).await;
-    world.engine.selection.labels = [("app".to_owned(), "web".to_owned())].into();
+    world.engine.selection.labels = labelled("web");
     assert!(world.failure().await.contains("docs/data"));
 
     let mut world = World::unfilled(file_volume("data", 42)).await;
-    world.engine.selection.labels = [("app".to_owned(), "mail".to_owned())].into();
+    world.engine.selection.labels = labelled("mail");
     let name = world.name();
     let written = json!({ "v1/ConfigMap": ["docs/settings(created)"] });
     world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;

@@ -1,6 +1,7 @@
 //! What the block of a restore job says to Velero, and what is refused of it.
 
 use super::*;
+use crate::engines::kubernetes::label_selector::MatchExpression;
 use crate::reference::ReferencedStore;
 
 fn list(items: &[&str]) -> Texts {
@@ -33,6 +34,11 @@ fn every_field_reaches_the_spec() {
         excluded_resources: list(&["secrets"]),
         include_cluster_resources: Attr::Known(false),
         label_selector: pairs(&[("app", "docs")]),
+        match_expressions: Attr::Known(vec![Attr::Known(MatchExpression {
+            key: "tier".into(),
+            operator: "NotIn".into(),
+            values: list(&["cache"]),
+        })]),
         restore_pvs: Attr::Known(true),
         preserve_node_ports: Attr::Known(true),
         existing_resource_policy: "update".into(),
@@ -51,7 +57,10 @@ fn every_field_reaches_the_spec() {
             "includedResources": ["pods", "pvc"],
             "excludedResources": ["secrets"],
             "includeClusterResources": false,
-            "labelSelector": { "matchLabels": { "app": "docs" } },
+            "labelSelector": {
+                "matchLabels": { "app": "docs" },
+                "matchExpressions": [{ "key": "tier", "operator": "NotIn", "values": ["cache"] }],
+            },
             "restorePVs": true,
             "preserveNodePorts": true,
             "existingResourcePolicy": "update",
@@ -62,6 +71,19 @@ fn every_field_reaches_the_spec() {
             "uploaderConfig": { "parallelFilesDownload": 4 },
         })
     );
+}
+
+#[test]
+fn of_several_sets_of_labels_one_is_enough_and_they_stand_alone() {
+    let sets = Attr::Known(vec![pairs(&[("app", "docs"), ("tier", "db")]), pairs(&[("app", "mail")])]);
+    let block = VeleroRestoreBlock { or_label_selectors: sets, ..of(&["docs"]) };
+    let rendered = json!([{ "matchLabels": { "app": "docs", "tier": "db" } }, { "matchLabels": { "app": "mail" } }]);
+    assert_eq!(block.spec()["orLabelSelectors"], rendered);
+    assert!(refused(&block).is_empty());
+    let labels = block.selection().unwrap().labels;
+    assert_eq!(labels.lists(None), [Some("app=docs,tier=db".to_owned()), Some("app=mail".to_owned())]);
+    let both = VeleroRestoreBlock { label_selector: pairs(&[("a", "b")]), ..block };
+    assert_eq!(refused(&both), ["velero.or_label_selectors"]);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Each kind goes down in its own way and comes back exactly as it was.
 
 use super::super::kinds::{APPLICATION, APPLICATION_SET, HELM_RELEASE, KUSTOMIZATION, SCALED_JOB, SCALED_OBJECT};
+use super::super::{ClaimPause, pods_in_the_way};
 use super::*;
+use crate::connections::kubernetes::DynamicObject;
 
 /// An entry, what it is, how it looks like before and, at a pointer, while it is down.
 struct Case {
@@ -213,4 +215,82 @@ async fn an_autoscaler_rests_with_its_target_or_not_at_all() {
     bring_back(&both, &steps).await;
     assert_eq!(api.get(&autoscaler, NAMESPACE, "web"), before);
     assert_eq!(api.get(&Kind::DEPLOYMENT, NAMESPACE, "web")["spec"]["replicas"], 3);
+}
+
+/// A Job of an object, and a pod of it that uses a claim.
+fn job(api: &Api, owner: &str, name: &str, status: Value) {
+    let owned = |uid: String| json!([{ "apiVersion": "v1", "kind": "any", "name": "any", "uid": uid }]);
+    let owners = owned(format!("uid-{owner}"));
+    api.put(&Kind::JOB, NAMESPACE, name, json!({ "metadata": { "ownerReferences": owners }, "status": status }));
+    let mut pod = a_pod(&format!("{name}-pod"), name);
+    pod["metadata"]["ownerReferences"] = owned(format!("uid-{name}"));
+    pod["spec"]["volumes"] = json!([{ "persistentVolumeClaim": { "claimName": "data" } }]);
+    api.put(&Kind::POD, NAMESPACE, &format!("{name}-pod"), pod);
+}
+
+#[tokio::test]
+async fn what_a_cron_job_or_a_scaled_job_has_started_is_waited_for() {
+    for (entry, kind) in [("cronjob/x", Kind::CRON_JOB), ("scaledjob/x", SCALED_JOB)] {
+        let api = Api::new();
+        api.put(&kind, NAMESPACE, "x", json!({ "spec": {} }));
+        api.put(&kind, NAMESPACE, "y", json!({ "spec": {} }));
+        job(&api, "x", "x-1", json!({ "active": 1 }));
+        job(&api, "y", "y-1", json!({ "active": 1 }));
+        let address = api::address(&Kind::JOB, NAMESPACE, "x-1");
+        let mut looks = 0;
+        api.controller(move |objects| {
+            looks += 1;
+            if looks == 8 {
+                let done = json!([{ "type": "Complete", "status": "True" }]);
+                objects.get_mut(&address).unwrap()["status"] = json!({ "conditions": done });
+            }
+        });
+        let steps = take_down(&pause(&api, &[entry], &[])).await.unwrap();
+        assert_eq!(steps.len(), 1);
+        assert!(api.get(&Kind::JOB, NAMESPACE, "x-1")["status"]["active"].is_null(), "it was not waited for");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_end_is_named_and_nothing_is_scaled_down() {
+    let api = Api::new();
+    workload(&api, &Kind::DEPLOYMENT, "web");
+    api.put(&Kind::CRON_JOB, NAMESPACE, "x", json!({ "spec": {} }));
+    job(&api, "x", "x-1", json!({ "active": 1 }));
+    let error = take_down(&pause(&api, &["cronjob/x"], &["deployment/web"])).await.unwrap_err();
+    insta::assert_snapshot!(error.message, @"CronJob paperless/x is suspended, and what it started before is still at work after 0 s: Job paperless/x-1 (pod x-1-pod). Let it come to its end, or delete the Job, and apply again");
+    assert_eq!(api.get(&Kind::DEPLOYMENT, NAMESPACE, "web")["spec"]["replicas"], 3);
+}
+
+#[tokio::test]
+async fn a_pod_that_ends_with_what_is_suspended_is_not_in_the_way_of_a_claim() {
+    let api = Api::new();
+    api.put(&Kind::CRON_JOB, NAMESPACE, "x", json!({ "spec": {} }));
+    job(&api, "x", "x-1", json!({ "active": 1 }));
+    job(&api, "other", "other-1", json!({ "active": 1 }));
+    let cluster = api.cluster();
+    let found = pods_in_the_way(&cluster, &quiesce(&["cronjob/x"], &[]), NAMESPACE, "data").await.unwrap();
+    assert_eq!(found, ["other-1-pod"]);
+}
+
+#[tokio::test]
+async fn a_claim_that_something_else_uses_is_refused_before_a_schedule_rests() {
+    const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
+    let api = Api::new();
+    api.put(&SCHEDULE, NAMESPACE, "nightly", json!({ "spec": { "backup": {} } }));
+    let engines = |pod: &DynamicObject| pod.metadata.name.as_deref() == Some("mover");
+    for name in ["mover", "debug"] {
+        let mut pod = a_pod(name, name);
+        pod["spec"]["volumes"] = json!([{ "persistentVolumeClaim": { "claimName": "data" } }]);
+        api.put(&Kind::POD, NAMESPACE, name, pod);
+    }
+    let own = OwnSchedule::without_backups(SCHEDULE, NAMESPACE, "nightly", "backup");
+    let (cluster, quiesce) = (api.cluster(), Quiesce::default());
+    let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), vec![own]);
+    let (namespace, claim) = (NAMESPACE.to_owned(), "data".to_owned());
+    let pause = ClaimPause { pause, cluster, quiesce, namespace, claim, is_own: engines };
+    let error = pause.schedule().await.unwrap_err();
+    insta::assert_snapshot!(error.message, @"PersistentVolumeClaim paperless/data is in use by pod debug: what runs it has to be in `quiesce.scale_down` or `quiesce.suspend`");
+    api.remove(&Kind::POD, NAMESPACE, "debug");
+    assert_eq!(pause.schedule().await.unwrap().len(), 1);
 }

@@ -153,3 +153,46 @@ async fn the_own_schedule_is_paused_and_resumed_and_one_that_is_not_there_is_non
     assert!(api.get(&SCHEDULE, "velero", "daily")["spec"]["paused"].is_null());
     assert_eq!(api.get(&SCHEDULE, "velero", "weekly")["spec"]["paused"], true);
 }
+
+#[tokio::test]
+async fn retention_rests_beside_the_backups_and_an_older_record_knows_of_the_backups_alone() {
+    const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
+    let before = json!({ "spec": {
+        "backup": { "schedule": "@daily", "tags": ["nightly"] },
+        "prune": { "schedule": "@weekly", "retention": { "keepDaily": 7 } },
+    } });
+    let api = Api::new();
+    api.put(&SCHEDULE, NAMESPACE, "nightly", before.clone());
+    let own = vec![
+        OwnSchedule::without_backups(SCHEDULE, NAMESPACE, "nightly", "backup"),
+        OwnSchedule::without_retention(SCHEDULE, NAMESPACE, "nightly", "prune"),
+    ];
+    let pause = KubernetesPause::new(api.cluster(), Quiesce::default(), own).timed(quick());
+    let steps = pause.schedule().await.unwrap();
+    let actions: Vec<&str> = steps.iter().map(|step| step.action.as_str()).collect();
+    assert_eq!(actions, ["pause_schedule", "pause_retention"]);
+    for step in &steps {
+        pause.change(step).await.unwrap();
+    }
+    pause.holds(&steps).await.unwrap();
+    assert_eq!(api.get(&SCHEDULE, NAMESPACE, "nightly")["spec"], json!({}));
+    // Somebody who has it prune again meanwhile is found out.
+    api.put(&SCHEDULE, NAMESPACE, "nightly", json!({ "spec": { "prune": before["spec"]["prune"] } }));
+    assert!(pause.holds(&steps).await.unwrap_err().message.contains("spec.prune"));
+    bring_back(&self::pause(&api, &[], &[]), &steps).await;
+    assert_eq!(api.get(&SCHEDULE, NAMESPACE, "nightly")["spec"], before["spec"]);
+
+    // The record of a version that let retention go on.
+    api.put(&SCHEDULE, NAMESPACE, "nightly", json!({ "spec": { "prune": before["spec"]["prune"] } }));
+    let older = json!({
+        "action": "pause_schedule", "object": "paperless/schedule.k8up.io/nightly",
+        "before": json!({
+            "group": "k8up.io", "version": "v1", "kind": "Schedule", "plural": "schedules",
+            "namespace": NAMESPACE, "name": "nightly",
+            "fields": [{ "path": ["spec", "backup"], "was": before["spec"]["backup"], "held": null }],
+        }).to_string(),
+    });
+    let older: UndoStep = serde_json::from_value(older).unwrap();
+    bring_back(&self::pause(&api, &[], &[]), &[older]).await;
+    assert_eq!(api.get(&SCHEDULE, NAMESPACE, "nightly")["spec"], before["spec"]);
+}
