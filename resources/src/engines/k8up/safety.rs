@@ -128,7 +128,11 @@ impl ClaimRestore {
             End::Succeeded | End::Gone => {
                 let said = self.orders.said(&name).await;
                 self.orders.remove(&BACKUP, &name).await?;
-                whole(&called, said).map(|()| earlier)
+                match said {
+                    // It had no pods: k8up saved nothing.
+                    Said::Unknown(_) if self.saved(key).await?.len() <= earlier.len() => Ok(earlier),
+                    said => whole(&called, said).map(|()| earlier),
+                }
             }
             End::Failed(why) => Err(EngineError::new(format!("{called} failed: {why}; the log of its pods says more"))),
             End::Untouched => Err(self.orders.take_back(&BACKUP, &name).await?),
