@@ -196,3 +196,34 @@ async fn retention_rests_beside_the_backups_and_an_older_record_knows_of_the_bac
     bring_back(&self::pause(&api, &[], &[]), &[older]).await;
     assert_eq!(api.get(&SCHEDULE, NAMESPACE, "nightly")["spec"], before["spec"]);
 }
+
+#[tokio::test]
+async fn what_two_restores_hold_of_one_schedule_comes_back_field_by_field() {
+    const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
+    let before = json!({ "spec": { "backup": { "schedule": "@daily" }, "prune": { "schedule": "@weekly" } } });
+    let api = Api::new();
+    api.put(&SCHEDULE, NAMESPACE, "nightly", before.clone());
+    let backups = || OwnSchedule::without_backups(SCHEDULE, NAMESPACE, "nightly", "backup");
+    let prunes = || OwnSchedule::without_retention(SCHEDULE, NAMESPACE, "nightly", "prune");
+    let pause = |own: Vec<OwnSchedule>, target: &str| {
+        KubernetesPause::new(api.cluster(), Quiesce::default(), own).timed(quick()).held_for("k8up", target)
+    };
+    // One restores beside the schedule, the other one elsewhere, from the same repository.
+    let (here, there) = (pause(vec![backups(), prunes()], "here"), pause(vec![prunes()], "there"));
+    let mut held = Vec::new();
+    for pause in [&here, &there] {
+        let steps = pause.schedule().await.unwrap();
+        for step in &steps {
+            pause.change(step).await.unwrap();
+        }
+        held.push(steps);
+    }
+    assert_eq!(api.get(&SCHEDULE, NAMESPACE, "nightly")["spec"], json!({}));
+    bring_back(&here, &held[0]).await;
+    let backups_alone = json!({ "backup": before["spec"]["backup"] });
+    assert_eq!(api.get(&SCHEDULE, NAMESPACE, "nightly")["spec"], backups_alone);
+    bring_back(&there, &held[1]).await;
+    let after = api.get(&SCHEDULE, NAMESPACE, "nightly");
+    assert_eq!(after["spec"], before["spec"]);
+    assert!(after["metadata"]["annotations"].as_object().is_none_or(serde_json::Map::is_empty), "{after}");
+}
