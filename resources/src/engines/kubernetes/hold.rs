@@ -52,6 +52,12 @@ pub fn marks(object: &DynamicObject) -> Vec<&str> {
     read(object).map(|(name, _)| name).collect()
 }
 
+/// The annotations of all that hold one of these fields of the object.
+pub fn marks_on<'a>(object: &'a DynamicObject, fields: &[Field]) -> Vec<&'a str> {
+    let on = |mark: &Mark| mark.fields.iter().any(|held| fields.iter().any(|field| field.path == held.path));
+    read(object).filter(|(_, mark)| on(mark)).map(|(name, _)| name).collect()
+}
+
 /// What a field was before the first of those who hold the object changed it.
 pub fn was(object: &DynamicObject, path: &[String]) -> Option<Value> {
     read(object).find_map(|(_, mark)| mark.fields.into_iter().find(|field| field.path == path).map(|field| field.was))

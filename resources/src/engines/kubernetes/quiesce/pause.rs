@@ -254,7 +254,8 @@ impl Pause for KubernetesPause {
         let mut steps = Vec::new();
         for schedule in &self.schedule {
             if let Some(object) = read(&self.cluster, &schedule.kind, &schedule.namespace, &schedule.name).await? {
-                steps.push(Held::paused(schedule, &object).by(&self.holder, &object).step(schedule.action));
+                let holder = self.holder.as_deref().map(|holder| schedule.holder(holder));
+                steps.push(Held::paused(schedule, &object).by(&holder, &object).step(schedule.action));
             }
         }
         Ok(steps)

@@ -46,6 +46,14 @@ impl OwnSchedule {
         OwnSchedule { action: PAUSE_RETENTION, ..OwnSchedule::without(kind, namespace, name, field) }
     }
 
+    /// Who holds it for a target. What each step holds comes back by itself, so that each has a mark of its own.
+    pub(super) fn holder(&self, holder: &str) -> String {
+        match self.action {
+            PAUSE_RETENTION => format!("{holder}-retention"),
+            _ => holder.to_owned(),
+        }
+    }
+
     fn without(kind: Kind, namespace: &str, name: &str, field: &str) -> Self {
         let field = vec!["spec".to_owned(), field.to_owned()];
         OwnSchedule { field, paused: Value::Null, ..OwnSchedule::paused_in_spec(kind, namespace, name) }

@@ -71,10 +71,10 @@ impl Held {
         self.holder.as_deref().filter(|_| !self.fields.is_empty()).map(hold::annotation)
     }
 
-    /// The annotations of others that hold it.
+    /// The annotations of others that hold one of the fields.
     pub(super) fn others<'a>(&self, object: &'a DynamicObject) -> Vec<&'a str> {
         let own = self.annotation();
-        hold::marks(object).into_iter().filter(|mark| Some(*mark) != own.as_deref()).collect()
+        hold::marks_on(object, &self.fields).into_iter().filter(|mark| Some(*mark) != own.as_deref()).collect()
     }
 
     /// Adds the own mark to a patch, where it is not there yet.
