@@ -228,7 +228,8 @@ fn nothing_backs_up_or_prunes_until_a_restore_has_come_to_its_end(scene: &mut Sc
     world.lose_content()?;
     fs::remove_file(folder.join("file"))?;
     let job = restore("when = \"always\"", "pvc = \"data\"");
-    scene.workspace.write(&world.backed_up(1, &format!("{nightly}{job}")))?;
+    let after = schedule("first_backup = \"allow\"\n  after = dr_restore_job.data.ref");
+    scene.workspace.write(&world.backed_up(1, &format!("{after}{job}")))?;
     scene.workspace.apply()?.fails(&["restic in its pod failed"])?;
     let (nightly, pruning) = (spec("nightly")?, spec("pruning")?);
     ensure!(nightly["backup"].is_null() && nightly["prune"].is_null(), "{nightly}");
