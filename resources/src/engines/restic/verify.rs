@@ -8,8 +8,17 @@ use rustic_core::CheckOptions;
 use rustic_core::repofile::SnapshotFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 use tokio::runtime::Handle;
+
+/// How a panic of rustic_core begins whose threads still hold the index.
+const BUSY: &str = "index still in use";
+
+/// How often it is tried then, and how long is waited before.
+const TRIES: u32 = 10;
+const BREATH: Duration = Duration::from_millis(500);
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +49,7 @@ pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyR
         points::list(opened, runtime)?.into_iter().filter(|point| point.phase != points::Phase::Unreadable).collect();
     let mut warnings = Vec::new();
     // A damaged file stops rustic_core with an error, and some damage with a panic.
-    match catch_unwind(AssertUnwindSafe(|| check(opened, depth, &readable))) {
+    match patiently(|| catch_unwind(AssertUnwindSafe(|| check(opened, depth, &readable)))) {
         Ok(Ok(findings)) => {
             for (severe, finding) in findings {
                 if severe { &mut found } else { &mut warnings }.push(finding);
@@ -49,8 +58,7 @@ pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyR
         Ok(Err(error @ EngineError::Storage { .. })) => return Err(error),
         Ok(Err(error)) => found.push(format!("the rest can't be checked: {error}")),
         Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-            let text = text
+            let text = words_of(panic.as_ref())
                 .map(|text| format!(" ({})", sentence(text).chars().take(200).collect::<String>()))
                 .unwrap_or_default();
             found.push(format!("the rest can't be checked: its folders or index make no sense{text}"));
@@ -64,6 +72,26 @@ pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyR
         Ok(VerifyReport { points: readable.len() as u64, warnings })
     } else {
         Err(EngineError::Damaged { place: opened.store.describe(), what: found })
+    }
+}
+
+/// The words of a panic.
+fn words_of(panic: &(dyn Any + Send)) -> Option<&str> {
+    panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied())
+}
+
+/// Tries again where rustic_core gave up on its own threads: it gives them 100 ms to let go of the index (`into_index`), which
+/// is little on a machine that is busy, and says nothing about the repository.
+fn patiently<T>(mut check: impl FnMut() -> std::thread::Result<T>) -> std::thread::Result<T> {
+    let mut left = TRIES;
+    loop {
+        let checked = check();
+        left -= 1;
+        let busy = |panic: &Box<dyn Any + Send>| words_of(panic.as_ref()).is_some_and(|words| words.starts_with(BUSY));
+        if left == 0 || !checked.as_ref().err().is_some_and(busy) {
+            return checked;
+        }
+        std::thread::sleep(BREATH);
     }
 }
 

@@ -164,3 +164,17 @@ fn a_missing_or_truncated_pack_shows_in_the_structure_and_a_flipped_bit_in_the_d
     assert!(findings.contains(&name(&pack)[..8]), "{findings}");
     assert!(!findings.contains("backtrace") && !findings.contains("experienced"), "{findings}");
 }
+
+#[test]
+fn an_index_that_the_library_still_holds_is_waited_for() {
+    let answers = |busy: u32, words: &'static str| {
+        let mut asked = 0;
+        let checked = patiently(|| {
+            asked += 1;
+            if asked > busy { Ok(asked) } else { Err(Box::new(words.to_owned()) as Box<dyn Any + Send>) }
+        });
+        (checked.ok(), asked)
+    };
+    assert_eq!(answers(2, "index still in use: Index(..)"), (Some(3), 3));
+    assert_eq!(answers(1, "index out of bounds"), (None, 1), "damage is no reason to wait");
+}
