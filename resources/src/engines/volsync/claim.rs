@@ -1,24 +1,15 @@
 //! The claim that VolSync writes: what it looks like, and that nothing else uses it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::{SOURCE, rest};
-use crate::clock;
-use crate::connections::kubernetes::{Cluster, ClusterError, Kind};
-use crate::engines::kubernetes::quiesce::{
-    KubernetesPause, Quiesce, also_holding, object_of, pods_in_the_way, pods_using,
-};
+use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::quiesce::{ClaimPause, also_holding, object_of};
 use crate::ledger::UndoStep;
 use crate::run::{EngineError, Pause, Probe, TargetState};
-
-/// How long the mover of a paused source may take to end.
-const UNREAD: Duration = Duration::from_secs(180);
-const LOOK: Duration = Duration::from_secs(2);
 
 /// How new an answer has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,80 +45,38 @@ pub async fn probe(
 }
 
 /// Pods of VolSync's movers, which rest while their source is paused.
-fn is_mover(pod: &str) -> bool {
-    pod.starts_with("volsync-")
+pub fn is_mover(pod: &DynamicObject) -> bool {
+    pod.metadata.name.as_deref().is_some_and(|name| name.starts_with("volsync-"))
 }
 
-/// Refuses to write a claim that a pod uses.
-pub async fn refuse_in_use(cluster: &Cluster, namespace: &str, claim: &str) -> Result<(), EngineError> {
-    let pods = pods_using(cluster, namespace, claim).await?;
-    refuse(namespace, claim, pods)
+/// Those that read a claim.
+pub fn is_reader(pod: &DynamicObject) -> bool {
+    is_mover(pod) && pod.metadata.name.as_deref().is_some_and(|name| name.contains("src-"))
 }
 
-/// Waits until no backup reads the claim any more: its source rests, and its mover ends soon after.
-pub async fn until_unread(cluster: &Cluster, namespace: &str, claim: &str) -> Result<(), EngineError> {
-    let begun = Instant::now();
-    loop {
-        let mut pods = pods_using(cluster, namespace, claim).await?;
-        pods.retain(|pod| is_mover(pod) && pod.contains("src-"));
-        if pods.is_empty() {
-            return Ok(());
-        }
-        if begun.elapsed() > clock::scaled(UNREAD) {
-            let called = Kind::PVC.called(namespace, claim);
-            let pods = pods.join(", pod ");
-            return Err(EngineError::nothing_written(format!("{called} is still being backed up by pod {pods}")));
-        }
-        clock::sleep(LOOK).await;
-    }
-}
-
-fn refuse(namespace: &str, claim: &str, mut pods: Vec<String>) -> Result<(), EngineError> {
-    pods.retain(|pod| !is_mover(pod));
-    if pods.is_empty() {
-        return Ok(());
-    }
-    Err(EngineError::nothing_written(format!(
-        "{} is in use by pod {}: what runs it has to be in `quiesce.scale_down`",
-        Kind::PVC.called(namespace, claim),
-        pods.join(", pod ")
-    )))
-}
-
-/// Takes the application down, which has to be all that uses the claim.
-pub struct ClaimPause {
+/// Takes the application down, which has to be all that uses the claim, and has its sources rest.
+pub struct SourcesPause {
     /// What does it.
-    pub pause: KubernetesPause,
-    /// Where.
-    pub cluster: Cluster,
-    /// What is taken down.
-    pub quiesce: Quiesce,
-    /// The namespace of the claim.
-    pub namespace: String,
-    /// The claim.
-    pub claim: String,
-    /// The sources that back it up, by name, and that can rest.
+    pub pause: ClaimPause,
+    /// The sources that back the claim up, by name, and that can rest.
     pub sources: Vec<String>,
 }
 
-impl ClaimPause {
+impl SourcesPause {
     /// The source that a step is about.
     fn source<'a>(&self, step: &'a UndoStep) -> Option<&'a str> {
-        object_of(step, &SOURCE, &self.namespace)
+        object_of(step, &SOURCE, &self.pause.namespace)
     }
 }
 
 #[async_trait]
-impl Pause for ClaimPause {
-    /// What will be in the way is told before anything is touched.
+impl Pause for SourcesPause {
     async fn schedule(&self) -> Result<Vec<UndoStep>, EngineError> {
-        let pods = pods_in_the_way(&self.cluster, &self.quiesce, &self.namespace, &self.claim).await?;
-        refuse(&self.namespace, &self.claim, pods)?;
         let mut steps = self.pause.schedule().await?;
         for step in &mut steps {
-            if object_of(step, &SOURCE, &self.namespace).is_some_and(|name| self.sources.iter().any(|own| own == name))
-            {
-                let (was, held) = (json!(self.claim), json!(rest::resting(&self.claim)));
+            if self.source(step).is_some_and(|name| self.sources.iter().any(|own| own == name)) {
+                let claim = &self.pause.claim;
+                let (was, held) = (json!(claim), json!(rest::resting(claim)));
                 *step = also_holding(step, &["spec", "sourcePVC"], was, held)?;
             }
         }
@@ -142,7 +91,7 @@ impl Pause for ClaimPause {
         self.pause.change(step).await?;
         match self.source(step) {
             // A record of an earlier version says that it is paused, and no more.
-            Some(name) => rest::hold(&self.cluster, &self.namespace, name).await,
+            Some(name) => rest::hold(&self.pause.cluster, &self.pause.namespace, name).await,
             None => Ok(()),
         }
     }
@@ -151,16 +100,16 @@ impl Pause for ClaimPause {
         self.pause.holds(made).await?;
         // VolSync may have been about to take a copy when it was told.
         for name in made.iter().filter(|step| !step.undone).filter_map(|step| self.source(step)) {
-            rest::hold(&self.cluster, &self.namespace, name).await?;
+            rest::hold(&self.pause.cluster, &self.pause.namespace, name).await?;
         }
         Ok(())
     }
 
     async fn undo(&self, step: &UndoStep) -> Result<(), EngineError> {
         let Some(name) = self.source(step) else { return self.pause.undo(step).await };
-        rest::before_it_goes_on(&self.cluster, &self.namespace, name).await?;
+        rest::before_it_goes_on(&self.pause.cluster, &self.pause.namespace, name).await?;
         self.pause.undo(step).await?;
-        rest::go_on(&self.cluster, &self.namespace, name).await
+        rest::go_on(&self.pause.cluster, &self.pause.namespace, name).await
     }
 
     async fn leave(&self, step: &UndoStep) -> Result<(), EngineError> {

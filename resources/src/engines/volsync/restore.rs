@@ -11,6 +11,7 @@ use super::{DESTINATION, RUN_LABEL, site};
 use crate::connections::kubernetes::{ClusterError, Kind};
 use crate::engines::concepts::RestoreEngine;
 use crate::engines::kubernetes::owned;
+use crate::engines::kubernetes::quiesce::{refuse_in_use, until_unused};
 use crate::engines::restic::points::Point;
 use crate::engines::restic::repository::Found;
 use crate::engines::restic::restore::as_run_point;
@@ -150,8 +151,8 @@ impl Restore for ClaimRestore {
         let record = journal.record().await;
         let name = engine_object_name(&record.name, &record.key);
         let Mover { cluster, namespace, claim, .. } = &self.mover;
-        claim::refuse_in_use(cluster, namespace, claim).await?;
-        claim::until_unread(cluster, namespace, claim).await?;
+        refuse_in_use(cluster, namespace, claim, claim::is_mover).await?;
+        until_unused(cluster, namespace, claim, claim::is_reader).await?;
         let is_safety = record.safety_point.as_ref().is_some_and(|safety| safety.id == point.id);
         let is_copied = is_safety || !self.secret.is_in(cluster, namespace);
         let mut restic = if is_copied { with_secret(&self.restic, &name) } else { self.restic.clone() };

@@ -7,7 +7,7 @@ use dr_framework::{Attr, Diagnostics, Model, Path, Result};
 use serde_json::{Value, json};
 
 use super::abandoned::Leftovers;
-use super::claim::{ClaimPause, Freshness, probe};
+use super::claim::{Freshness, SourcesPause, is_mover, probe};
 use super::mover::Mover;
 use super::mover_fields::MoverFields;
 use super::restore::ClaimRestore;
@@ -19,7 +19,7 @@ use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
 use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::server_of;
-use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, QuiesceModel};
+use crate::engines::kubernetes::quiesce::{ClaimPause, KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::spec::{Spec, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::Reference;
@@ -337,7 +337,9 @@ impl RestoreBlock for VolsyncRestoreBlock {
         let sources = sources.iter().filter(|source| !rest::only_pauses(source)).filter_map(name).collect();
         let target = format!("{namespace}/{claim}");
         let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).held_for(ENGINE, &target);
-        Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim: claim.to_owned(), sources })))
+        let (claim, is_own) = (claim.to_owned(), is_mover);
+        let pause = ClaimPause { pause, cluster, quiesce, namespace, claim, is_own };
+        Ok(Some(Box::new(SourcesPause { pause, sources })))
     }
 
     fn is_known(&self, shared: &Shared, source: &Reference) -> Result<bool> {

@@ -121,31 +121,25 @@ impl World {
 
     /// The error of a restore whose claim comes back.
     async fn failure(&self) -> String {
-        let filling = self.fills();
-        let error = self.run().await.unwrap_err().to_string();
-        filling.await.unwrap();
-        error
+        self.fills();
+        self.run().await.unwrap_err().to_string()
     }
 
     /// The warnings of a restore whose claim comes back.
     async fn warnings(&self) -> Vec<String> {
-        let filling = self.fills();
+        self.fills();
         let result = self.run().await.unwrap();
-        filling.await.unwrap();
         result.warnings
     }
 
     /// What Velero does meanwhile: the namespace and its claim are there once the Restore is.
-    fn fills(&self) -> tokio::task::JoinHandle<()> {
-        let (api, spec) = (self.api.clone(), self.claim.clone());
-        tokio::spawn(async move {
-            while api.made("restores").is_empty() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            let restore = api.made("restores")[0]["metadata"]["name"].clone();
-            api.put(DOCS, json!({}));
-            api.put(CLAIM, json!({ "metadata": { "labels": { labels::RESTORE: restore } }, "spec": spec }));
-        })
+    fn fills(&self) {
+        self.fills_by(&self.name());
+    }
+
+    fn fills_by(&self, restore: &str) {
+        let claim = json!({ "metadata": { "labels": { labels::RESTORE: restore } }, "spec": self.claim });
+        self.api.follow(restore, [(DOCS, json!({})), (CLAIM, claim)]);
     }
 
     async fn run(&self) -> Result<RestoreResult, RunError> {
@@ -198,9 +192,8 @@ fn location(synced: &str) -> Value {
 async fn a_lost_namespace_comes_back_once() {
     let world = World::new().await;
     world.ends("Completed").await;
-    let filling = world.fills();
+    world.fills();
     let result = world.run().await.unwrap();
-    filling.await.unwrap();
     assert_eq!((result.outcome, result.items, result.bytes), (Outcome::Restored, 2, 42));
     assert!(result.decision.starts_with("namespace docs does not exist on cluster `prod`"), "{}", result.decision);
     let made = world.api.made("restores");
@@ -217,9 +210,8 @@ async fn a_lost_namespace_comes_back_once() {
 async fn what_failed_in_part_is_an_error_with_velero_s_words_unless_it_is_accepted() {
     let mut world = World::new().await;
     world.ends("PartiallyFailed").await;
-    let filling = world.fills();
+    world.fills();
     let error = world.run().await.unwrap_err().to_string();
-    filling.await.unwrap();
     let said = format!(
         "the Restore velero/{} ended PartiallyFailed with 1 error: docs: could not restore settings",
         world.name()
@@ -231,9 +223,8 @@ async fn what_failed_in_part_is_an_error_with_velero_s_words_unless_it_is_accept
     world.engine.accept_partially_failed = true;
     world.ends("PartiallyFailed").await;
     world.api.put_velero("podvolumerestores", "one", filler(&world.name(), "Completed"));
-    let filling = world.fills();
+    world.fills();
     let result = world.run().await.unwrap();
-    filling.await.unwrap();
     assert_eq!(result.warnings, ["the restore failed in part, which is accepted: docs: could not restore settings"]);
 }
 
@@ -289,9 +280,8 @@ async fn a_run_whose_process_died_waits_for_the_restore_that_it_began() {
         };
         crate::run::restore(&world.job, &parts).await
     });
-    let filling = world.fills();
+    world.fills();
     assert!(died.await.is_err());
-    filling.await.unwrap();
     world.ends("Completed").await;
     let result = world.run().await.unwrap();
     assert_eq!(result.outcome, Outcome::Restored);
@@ -309,9 +299,8 @@ async fn the_restore_of_an_earlier_run_is_never_taken_for_this_one() {
         json!({ "v1/ConfigMap": ["docs/settings(created)"], "v1/PersistentVolumeClaim": ["docs/data(created)"] });
     world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
     world.storage.put_packed(&format!("restores/{name}/{name}-volumeinfo.json.gz"), &json!([filled("data")])).await;
-    let filling = world.fills();
+    world.fills_by(&name);
     world.run().await.unwrap();
-    filling.await.unwrap();
     assert_eq!(world.api.made("restores")[0]["metadata"]["name"], *name);
 }
 
@@ -320,13 +309,13 @@ async fn a_cluster_that_does_not_know_the_backup_yet_is_waited_for() {
     let world = World::new().await;
     world.api.delete("/apis/velero.io/v1/namespaces/velero/backups/monday");
     world.ends("Completed").await;
-    let (filling, api) = (world.fills(), world.api.clone());
+    world.fills();
+    let api = world.api.clone();
     let syncing = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(50)).await;
         api.put_velero("backups", "monday", backup("monday", "Completed", 1, &["docs"]));
     });
     assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
-    filling.await.unwrap();
     syncing.await.unwrap();
 }
 
@@ -443,9 +432,8 @@ async fn storage_classes_are_replaced_for_this_restore_alone() {
     let mut world = World::new().await;
     world.engine.storage_classes = vec![("fast".into(), "standard".into())];
     world.ends("Completed").await;
-    let filling = world.fills();
+    world.fills();
     world.run().await.unwrap();
-    filling.await.unwrap();
     let wanted = json!({ "kind": "ConfigMap", "name": world.name() });
     assert_eq!(world.api.made("restores")[0]["spec"]["resourceModifier"], wanted);
     // It goes with the end of the restore.
@@ -533,16 +521,8 @@ async fn a_volume_whose_pod_is_gone_again_is_known_by_what_filled_it() {
     let written = json!({ "v1/PersistentVolumeClaim": ["docs/data(created)"] });
     world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
     world.api.put_velero("podvolumerestores", "two", filler(&name, "Completed"));
-    let (api, restore) = (world.api.clone(), name.clone());
-    let filling = tokio::spawn(async move {
-        while api.made("restores").len() < 2 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        api.put(DOCS, json!({}));
-        api.put(CLAIM, json!({ "metadata": { "labels": { labels::RESTORE: restore } } }));
-    });
+    world.fills_by(&name);
     assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
-    filling.await.unwrap();
 }
 
 #[tokio::test]
@@ -729,17 +709,9 @@ async fn a_roll_back_takes_the_claims_away_that_the_failed_restore_made_and_no_o
     world.api.put(OTHER_POD, made.clone());
     let mut pod = made;
     pod["spec"] = json!({ "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }] });
-    let filling = world.fills();
-    let (api, restore) = (world.api.clone(), name.clone());
-    let running = tokio::spawn(async move {
-        while !api.made("restores").iter().any(|made| made["metadata"]["name"] == *restore) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        api.put(POD, pod);
-    });
+    world.fills();
+    world.api.follow(&name, [(POD, pod)]);
     let result = world.run().await.unwrap();
-    filling.await.unwrap();
-    running.await.unwrap();
     assert_eq!(result.outcome, Outcome::RolledBack, "{result:?}");
     assert_eq!((world.api.get(CLAIM), world.api.get(POD)), (None, None));
     assert!(world.api.get(KEPT).is_some() && world.api.get(OTHER_POD).is_some());
@@ -782,9 +754,8 @@ async fn what_came_back_and_can_not_be_looked_at_is_not_taken_for_untouched() {
     world.ends("Completed").await;
     let name = world.name();
     world.storage.put(&format!("restores/{name}/{name}-volumeinfo.json.gz"), "{").await;
-    let filling = world.fills();
+    world.fills();
     let error = world.run().await.unwrap_err();
-    filling.await.unwrap();
     assert!(matches!(error, RunError::AfterWriting { .. }), "{error}");
 }
 

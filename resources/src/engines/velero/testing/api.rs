@@ -19,6 +19,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     plays: BTreeMap<String, VecDeque<Value>>,
     writes: Vec<(String, String, Value)>,
+    /// What appears when an object is made: its name, and objects by their paths.
+    follows: Vec<(String, Vec<(String, Value)>)>,
     made: u64,
 }
 
@@ -75,6 +77,12 @@ impl Api {
         self.0.lock().unwrap().objects.get(path).cloned()
     }
 
+    /// Objects appear as soon as one of that name is made.
+    pub fn follow(&self, name: &str, objects: impl IntoIterator<Item = (&'static str, Value)>) {
+        let objects = objects.into_iter().map(|(path, object)| (path.to_owned(), object)).collect();
+        self.0.lock().unwrap().follows.push((name.to_owned(), objects));
+    }
+
     /// What was made of a kind, in order.
     pub fn made(&self, plural: &str) -> Vec<Value> {
         let state = self.0.lock().unwrap();
@@ -100,11 +108,20 @@ impl State {
                 None => missing(path),
             },
             (&Method::POST, _) => {
-                let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
-                match self.objects.contains_key(&path) {
-                    true => refusal(409, "AlreadyExists", "it exists"),
-                    false => (201, self.keep(&path, body)),
+                let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+                let path = format!("{path}/{name}");
+                if self.objects.contains_key(&path) {
+                    return refusal(409, "AlreadyExists", "it exists");
                 }
+                let made = self.keep(&path, body);
+                let follows = std::mem::take(&mut self.follows);
+                let (now, later): (Vec<_>, Vec<_>) = follows.into_iter().partition(|(after, _)| *after == name);
+                self.follows = later;
+                for (path, mut object) in now.into_iter().flat_map(|(_, objects)| objects) {
+                    object["metadata"]["name"] = path.rsplit('/').next().unwrap().into();
+                    self.keep(&path, object);
+                }
+                (201, made)
             }
             (&Method::PATCH | &Method::PUT, _) => {
                 let mut object = self.objects.get(path).cloned().unwrap_or_else(|| json!({}));

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::super::SNAPSHOT;
 use super::*;
-use crate::connections::kubernetes::DynamicObject;
-use crate::engines::kubernetes::quiesce::OwnSchedule;
 use crate::engines::kubernetes::quiesce::tests::api::{Api, Objects, address};
+use crate::engines::kubernetes::quiesce::{KubernetesPause, OwnSchedule, Quiesce};
 
 const APPS: &str = "apps";
 
@@ -64,18 +63,13 @@ fn spec(api: &Api) -> Value {
     api.get(&SOURCE, APPS, "hourly")["spec"].clone()
 }
 
-fn pause(api: &Api) -> ClaimPause {
+fn pause(api: &Api) -> SourcesPause {
     let own = vec![OwnSchedule::paused_in_spec(SOURCE, APPS, "hourly")];
-    let cluster = api.cluster();
-    let pause = KubernetesPause::new(cluster.clone(), Quiesce::default(), own).quick();
-    ClaimPause {
-        pause,
-        cluster,
-        quiesce: Quiesce::default(),
-        namespace: APPS.to_owned(),
-        claim: "data".to_owned(),
-        sources: vec!["hourly".to_owned()],
-    }
+    let (cluster, quiesce) = (api.cluster(), Quiesce::default());
+    let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).quick();
+    let (namespace, claim, is_own) = (APPS.to_owned(), "data".to_owned(), is_mover);
+    let pause = ClaimPause { pause, cluster, quiesce, namespace, claim, is_own };
+    SourcesPause { pause, sources: vec!["hourly".to_owned()] }
 }
 
 /// A look of VolSync's.
@@ -84,7 +78,7 @@ async fn look(api: &Api) {
 }
 
 /// What a run does, up to where it may write.
-async fn take_down(pause: &ClaimPause) -> Vec<UndoStep> {
+async fn take_down(pause: &SourcesPause) -> Vec<UndoStep> {
     let steps = pause.schedule().await.unwrap();
     for step in &steps {
         pause.change(step).await.unwrap();
