@@ -153,6 +153,7 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
         ("access", texts(["read_write", "read_only"])),
         ("deletion_policy", texts(["keep", "delete", "prevent"])),
         ("adopt", texts(["if_compatible", "never", "always"])),
+        ("target_state", texts(["present", "missing", "empty"])),
         ("when", texts(["target_missing", "target_missing_or_empty", "always"])),
         ("on_missing", texts(["fail", "skip"])),
         ("on_failure", texts(["stay_quiesced", "resume", "roll_back"])),
@@ -196,6 +197,9 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
         ("scale_down", vec![Value::List(texts(["deployment/paperless"]))]),
         ("suspend", vec![Value::List(texts(["kustomization/apps", "argocd/application/paperless"]))]),
     ]);
+    let exists = [("key", Value::string("app")), ("operator", Value::string("Exists")), ("values", Value::Null)];
+    let exists = Value::Object(exists.map(|(name, value)| (name.to_owned(), value)).into());
+    hints.insert("match_expressions", vec![Value::Null, Value::List(vec![exists])]);
     // Filters of which one kind or the other is taken.
     for name in [
         "included_cluster_scoped_resources",

@@ -627,7 +627,7 @@ fn a_run_whose_process_is_killed_is_taken_over_by_the_next_apply(scene: &mut Sce
     ensure!(spec["paused"] == true && spec["sourcePVC"] == "data_is_being_restored_by_dr", "it does not rest: {spec}");
     // It is somebody's who knows that, and nobody else's.
     scene.workspace.write(&world.configuration(""))?;
-    scene.workspace.apply()?.fails(&["rests until a restore of its claim", "force_conflicts"])?;
+    scene.workspace.apply()?.fails(&["is paused by a restore that has not come to its end", "dr/held-by-"])?;
     scene.workspace.write(&with(""))?;
     scene.workspace.apply()?.ok().with_context(|| world.log())?;
     ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");

@@ -33,7 +33,7 @@ pub(super) async fn hold(
             Some(held) => held,
             None => {
                 let before_it = others.iter().find_map(|other| owed(&other.undo, &step));
-                let step = UndoStep { before: before_it.map_or(step.before, |other| other.before.clone()), ..step };
+                let step = before_it.map_or(step.clone(), |other| pause.beside(&step, other));
                 journal.change(|record| record.undo.push(step.clone())).await?;
                 step
             }

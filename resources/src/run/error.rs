@@ -11,6 +11,8 @@ pub struct EngineError {
     pub message: String,
     /// Whether the engine knows that the target (or the storage) was not written.
     pub before_first_write: bool,
+    /// Whether there was nothing to back up.
+    pub nothing_there: bool,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -19,12 +21,17 @@ pub struct EngineError {
 impl EngineError {
     /// A failure of which it is not known whether something was written.
     pub fn new(message: impl Into<String>) -> Self {
-        EngineError { message: message.into(), before_first_write: false, source: None }
+        EngineError { message: message.into(), before_first_write: false, nothing_there: false, source: None }
     }
 
     /// A failure before anything was written.
     pub fn nothing_written(message: impl Into<String>) -> Self {
         EngineError { before_first_write: true, ..EngineError::new(message) }
+    }
+
+    /// A backup that found nothing to store.
+    pub fn nothing_there(message: impl Into<String>) -> Self {
+        EngineError { nothing_there: true, ..EngineError::new(message) }
     }
 
     /// The same after something was made that the next attempt would take for the target as it was.

@@ -105,6 +105,11 @@ pub trait Pause: Send + Sync {
     /// What has to change so that nothing writes to the target, with what it is now.
     async fn application(&self) -> Result<Vec<UndoStep>, EngineError>;
 
+    /// The change where another run made it `other`wise before: what was there then is what is to come back.
+    fn beside(&self, step: &UndoStep, other: &UndoStep) -> UndoStep {
+        UndoStep { before: other.before.clone(), ..step.clone() }
+    }
+
     /// Makes the change; harmless to repeat.
     async fn change(&self, step: &UndoStep) -> Result<(), EngineError>;
 

@@ -497,3 +497,42 @@ async fn a_target_that_is_replaced_while_it_is_checked_is_restored_again() {
     assert_eq!(world.restore(&world.restore_job()).await.unwrap().outcome, Outcome::Restored);
     assert_eq!(world.server.files().len(), 3);
 }
+
+#[tokio::test]
+async fn half_a_target_that_was_saved_is_nothing_to_roll_back_to() {
+    for whole_before in [true, false] {
+        let world = if whole_before { World::new() } else { World::lost() };
+        world.server.set("fail", Some("verify"));
+        let job = RestoreJob { on_failure: OnFailure::Resume, when: When::Always, ..world.restore_job() };
+        world.restore(&job).await.unwrap_err();
+        world.server.write_file("b", "written since");
+        let job = RestoreJob { on_failure: OnFailure::RollBack, ..job };
+        let result = world.restore(&job).await;
+        let saved = safety_files(&world);
+        assert_eq!(saved.last().unwrap()["b"], "written since", "it is saved all the same");
+        if whole_before {
+            // What was there before the first attempt is whole.
+            assert_eq!(result.unwrap().outcome, Outcome::RolledBack);
+            assert_eq!(world.server.files().len(), 3);
+            assert_eq!(world.server.files()["b"], "two two");
+        } else {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("There is no safety backup to roll back to"), "{error}");
+            assert!(world.record(&job).await.unwrap().left_half());
+            assert_eq!(world.server.read("app").as_deref(), Some("0"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_can_not_be_seen_is_half_still() {
+    let world = World::lost();
+    world.server.set("fail", Some("restore"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    world.server.set("blind", Some(""));
+    let _ = world.restore(&world.restore_job()).await;
+    world.server.set("blind", None);
+    assert_eq!(world.restore(&world.restore_job()).await.unwrap().outcome, Outcome::Restored);
+    assert_eq!(world.server.files().len(), 3);
+}

@@ -86,8 +86,7 @@ impl ClaimRestore {
         cluster.merge(&Kind::PVC, &self.orders.namespace, &self.pvc, labels, None).await.map(drop).map_err(before)
     }
 
-    /// Whether what a dead attempt took is there, and known to be whole. Its object is still there, or was removed by that
-    /// attempt after it had seen that.
+    /// Whether what a dead attempt took is there, and known to be whole: by the logs, for which its object has to be there.
     async fn is_saved(&self, record: &Record) -> Result<bool, EngineError> {
         if self.saved(&record.key).await?.is_empty() {
             return Ok(false);
@@ -95,7 +94,7 @@ impl ClaimRestore {
         let Some(name) = &record.engine_object else { return Ok(false) };
         let Orders { cluster, namespace, .. } = &self.orders;
         let there = cluster.get(&BACKUP, namespace, name).await.map_err(before)?.is_some();
-        Ok(!there || self.orders.said(name).await == Said::All)
+        Ok(there && self.orders.said(name).await == Said::All)
     }
 
     /// Takes it, or waits for what a dead attempt began. What was there before it is none of this attempt's.
@@ -104,7 +103,7 @@ impl ClaimRestore {
         let key = record.key.as_str();
         let ours = |spec: &Value| spec["tags"].as_array().is_some_and(|tags| tags.contains(&tag_of(key).into()));
         // An attempt that ended cleared it: one that is there is of this attempt, whose process died.
-        let resumed = record.engine_object.is_some();
+        let resumed = record.engine_object.is_some() && !record.unsaved;
         let mut earlier = Vec::new();
         let name = match self.orders.under_way(&BACKUP, journal, ours).await? {
             Some(object) => object.metadata.name.unwrap_or_default(),

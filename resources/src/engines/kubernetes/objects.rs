@@ -572,7 +572,10 @@ impl Declared for Objects {
         };
         let Some(main) = self.before.last() else { return Ok(()) };
         if !wanted(main) {
-            let live = self.cluster.get(&main.kind, &main.namespace, &main.name).await?;
+            let live = match self.cluster.get(&main.kind, &main.namespace, &main.name).await {
+                Err(ClusterError::MissingKind { .. }) => None,
+                live => live?,
+            };
             // Where another one stands under that name, all of it belongs to somebody else by now.
             if live.is_some_and(|live| live.metadata.uid.as_deref() != Some(known)) {
                 return Ok(());

@@ -50,7 +50,7 @@ pub fn saved(log: &str) -> Result<&str, EngineError> {
         return Ok(id);
     }
     if log.contains("Directory is empty") {
-        return Err(EngineError::new("the claim is empty, and VolSync stores nothing of an empty one"));
+        return Err(EngineError::nothing_there("the claim is empty, and VolSync stores nothing of an empty one"));
     }
     Err(EngineError::new(format!("VolSync's mover does not say that it saved a snapshot, but: {}", last(log))))
 }

@@ -87,6 +87,10 @@ impl Pause for SourcesPause {
         self.pause.application().await
     }
 
+    fn beside(&self, step: &UndoStep, other: &UndoStep) -> UndoStep {
+        self.pause.beside(step, other)
+    }
+
     async fn change(&self, step: &UndoStep) -> Result<(), EngineError> {
         self.pause.change(step).await?;
         match self.source(step) {

@@ -76,7 +76,8 @@ impl Safety for ClaimRestore {
         remove_copy(&self.mover.cluster, &self.mover.namespace, &name).await;
         // Nothing of the claim is written yet.
         let id = saved.map_err(|error| {
-            EngineError::nothing_written(format!("{error}. Without anything to save, set safety_backup = false"))
+            let message = format!("{error}. Without anything to save, set safety_backup = false");
+            EngineError { message, before_first_write: true, ..error }
         })?;
         let all = site::points(&self.safety_repository()).await.map_err(|error| failure(&error))?;
         let stored = all.iter().find(|point| point.id.starts_with(&id)).and_then(as_run_point);

@@ -168,17 +168,20 @@ impl Run<'_> {
                     let undo = std::mem::take(&mut record.undo).into_iter().filter(|step| !step.undone).collect();
                     // What was handed over once is handed over anew, also where the first attempt at that fails.
                     let incarnation = record.incarnation.take().filter(|_| handed_over);
-                    *record = Record { point: None, incarnation, undo, ..record.stub() };
+                    *record = Record { point: None, incarnation, writes: None, undo, ..record.stub() };
                 }
                 if last_run == LastRun::Failed {
                     // What failed is made anew, also where only the check of it failed.
                     record.engine_object = None;
                 }
                 record.unsaved = unsaved;
-                if unsaved || (last_run == LastRun::Failed && !half) {
-                    // What came since is saved anew: it is what a roll back would have to bring back. No engine may find
-                    // what was saved before.
+                let anew = last_run == LastRun::Failed && !half;
+                if anew {
+                    // What came since is saved anew: it is what a roll back would have to bring back.
                     record.safety_point = None;
+                }
+                if anew || unsaved {
+                    // No engine may find what was saved before.
                     record.times.recorded = Some(clock::now());
                 }
                 if ended || last_run != LastRun::Unfinished {
@@ -198,10 +201,14 @@ pub(super) fn is_restored(record: &Record) -> bool {
     record.verdict == Some(Verdict::Restored)
 }
 
-/// Whether the target that the record left half is there no more: another one stands in its place, or none.
+/// Whether another target stands in the place of the one that the record left half: nothing of that is there, and what is was
+/// made since. A disk has another number after each mount, so a name of another kind alone says nothing.
 fn is_replaced(record: &Record, probe: &Probe) -> bool {
+    let (Some(half), Some(there)) = (&record.writes, &probe.incarnation) else { return false };
+    let is_there = half.split(',').any(|part| there.split(',').any(|other| other == part));
+    let made_since = probe.born.zip(record.times.updated).is_some_and(|(born, updated)| born > updated);
     // Of one that is lost in part the rest is half still.
-    record.writes.is_some() && record.writes != probe.incarnation && probe.state != TargetState::Partial
+    !is_there && made_since && probe.state != TargetState::Partial
 }
 
 /// Whether the target is the one that the record filled, and still holds something.

@@ -58,6 +58,10 @@ impl Run<'_> {
         self.parts.engine.check_readable(&point).await.map_err(step("opening the recovery point"))?;
         self.check_safety(&probe)?;
         self.begin_attempt(&found).await?;
+        if probe.state == TargetState::Missing && self.journal.record().await.phase == Phase::Verifying {
+            // What was to be checked is gone: it is made anew, by an object of its own.
+            self.journal.change(|record| (record.phase, record.engine_object) = (Phase::Writing, None)).await?;
+        }
         self.journal.pin(point.clone()).await?;
         if self.let_others_end().await? && !self.half() {
             let pinned = self.journal.record().await;
@@ -151,10 +155,18 @@ impl Run<'_> {
     /// Saves what will be overwritten, once.
     async fn safety(&self, probe: &Probe) -> Result<(), Failure> {
         self.journal.enter(Phase::Safety).await?;
-        let taken = self.journal.record().await.safety_point.is_some();
+        let record = self.journal.record().await;
+        let taken = record.safety_point.is_some() && !record.unsaved;
         let Some(safety) = self.parts.safety.filter(|_| self.is_saved(probe) && !taken) else { return Ok(()) };
-        let point = safety.take(&self.journal).await.map_err(step("the safety backup"))?;
-        self.journal.change(|record| record.safety_point = Some(point)).await?;
+        let point = match safety.take(&self.journal).await {
+            // An empty claim is what an attempt made and did not get to fill.
+            Err(error) if error.nothing_there && self.half() => return Ok(()),
+            taken => taken.map_err(step("the safety backup"))?,
+        };
+        tracing::info!(run = record.key, point = point.id, "what is about to be overwritten is saved");
+        if !self.half() {
+            self.journal.change(|record| record.safety_point = Some(point)).await?;
+        }
         Ok(())
     }
 

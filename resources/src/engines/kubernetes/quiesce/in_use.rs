@@ -83,6 +83,10 @@ impl Pause for ClaimPause {
         self.pause.application().await
     }
 
+    fn beside(&self, step: &UndoStep, other: &UndoStep) -> UndoStep {
+        self.pause.beside(step, other)
+    }
+
     async fn change(&self, step: &UndoStep) -> Result<(), EngineError> {
         self.pause.change(step).await
     }

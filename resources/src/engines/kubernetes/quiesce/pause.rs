@@ -284,6 +284,13 @@ impl Pause for KubernetesPause {
         Ok(steps)
     }
 
+    fn beside(&self, step: &UndoStep, other: &UndoStep) -> UndoStep {
+        match (Held::of(step), Held::of(other)) {
+            (Ok(held), Ok(before)) => held.since(&before).step(&step.action),
+            _ => UndoStep { before: other.before.clone(), ..step.clone() },
+        }
+    }
+
     async fn change(&self, step: &UndoStep) -> Result<(), EngineError> {
         if step.action == KEEP_CLAIM {
             return Ok(());

@@ -67,6 +67,16 @@ impl Held {
         self
     }
 
+    /// With what each field was before another one held it.
+    pub(super) fn since(mut self, before: &Held) -> Held {
+        for field in &mut self.fields {
+            if let Some(other) = before.fields.iter().find(|other| other.path == field.path) {
+                field.was = other.was.clone();
+            }
+        }
+        self
+    }
+
     fn annotation(&self) -> Option<String> {
         self.holder.as_deref().filter(|_| !self.fields.is_empty()).map(hold::annotation)
     }

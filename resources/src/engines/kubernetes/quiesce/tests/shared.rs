@@ -66,3 +66,21 @@ async fn what_is_left_to_another_run_of_the_same_ledger_keeps_no_mark() {
     bring_back(&immich, &second).await;
     assert!(kustomization(&api)["spec"]["suspend"].is_null());
 }
+
+#[tokio::test]
+async fn who_takes_over_what_another_run_of_the_same_ledger_wrote_down_keeps_a_mark_of_its_own() {
+    let api = Api::new();
+    parent(&api);
+    let (data, media, immich) = (of(&api, "paperless/data"), of(&api, "paperless/media"), of(&api, "immich/photos"));
+    let first = take_down(&data).await.unwrap();
+    let wanted = media.application().await.unwrap();
+    let second = media.beside(&wanted[0], &first[0]);
+    media.change(&second).await.unwrap();
+    // The first one ends and leaves it to the second, which still writes when a third one comes.
+    data.leave(&first[0]).await.unwrap();
+    let third = take_down(&immich).await.unwrap();
+    bring_back(&media, std::slice::from_ref(&second)).await;
+    assert_eq!(kustomization(&api)["spec"]["suspend"], true, "the third one still writes");
+    bring_back(&immich, &third).await;
+    assert!(kustomization(&api)["spec"]["suspend"].is_null());
+}
