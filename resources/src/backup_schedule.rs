@@ -273,10 +273,9 @@ impl BackupSchedules {
         let arguments = planned.arguments(&known);
         let histories = known.block.histories(&self.shared, &arguments).await.map_err(|failure| failed(&failure))?;
         let here = self.restores_of(&known)?;
-        let mut records = Vec::new();
-        for ledger in after.iter().map(|(_, ledger)| ledger).chain(&here) {
-            records.extend(ledger.list().await.map_err(|error| failed(&error))?);
-        }
+        let ledgers: Vec<&dyn LedgerStore> =
+            after.iter().map(|(_, ledger)| ledger).chain(&here).map(AsRef::as_ref).collect();
+        let records = run::records(&ledgers).await.map_err(|error| failed(&error))?;
         for history in &histories {
             run::check_first_backup(&history.points, &history.probe, &records).map_err(|error| {
                 Diagnostics::error_at(

@@ -1,6 +1,8 @@
 //! One backup: not before the restore that it follows, not of an empty thing over a full history, stored, read back,
 //! pruned, and marked as seen.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{Backup, Cancel, EngineError, Journal, ReadBack, RunError, check_after};
@@ -148,10 +150,13 @@ pub async fn check_removal(point: &str, engine: &dyn Backup, ledgers: &[&dyn Led
     }
 }
 
-async fn records(ledgers: &[&dyn LedgerStore]) -> Result<Vec<Record>, LedgerError> {
-    let mut records = Vec::new();
+/// The records of several ledgers, each listed once: the restore that `after` names often lies where the others do.
+pub async fn records(ledgers: &[&dyn LedgerStore]) -> Result<Vec<Record>, LedgerError> {
+    let (mut records, mut listed) = (Vec::new(), BTreeSet::new());
     for ledger in ledgers {
-        records.extend(ledger.list().await?);
+        if listed.insert(ledger.describe()) {
+            records.extend(ledger.list().await?);
+        }
     }
     Ok(records)
 }

@@ -18,6 +18,7 @@ mod traits;
 pub use after::check_after;
 pub use backup::{
     BackupJob, BackupOutcome, BackupParts, BackupResult, Cause, FirstBackup, backup, check_first_backup, check_removal,
+    records,
 };
 pub use cancel::Cancel;
 pub use due::{

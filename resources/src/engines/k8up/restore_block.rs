@@ -463,9 +463,9 @@ impl RestoreBlock for K8upRestoreBlock {
     ) -> Result<Option<Box<dyn Pause>>> {
         let (Some(cluster), Some(seat)) = (self.cluster(shared, source)?, self.seat(source)?) else { return Ok(None) };
         let Some(quiesce) = quiesce.resolve(&seat.namespace) else { return Ok(None) };
+        let target = format!("{}/{}", seat.namespace, self.target().text().unwrap_or_default());
         // Nothing in the cluster is half restored while a bucket is filled.
         let Filled::Claim(claim) = &seat.filled else {
-            let target = format!("{}/{}", seat.namespace, self.target().text().unwrap_or_default());
             let pause = KubernetesPause::new(cluster, quiesce, Vec::new()).held_for(ENGINE, &target);
             return Ok(Some(Box::new(pause)));
         };
@@ -473,7 +473,6 @@ impl RestoreBlock for K8upRestoreBlock {
         let own = own_schedules(&cluster, source, &seat, may_reach_over).await.map_err(|error| {
             Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
         })?;
-        let target = format!("{}/{claim}", seat.namespace);
         let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).held_for(ENGINE, &target);
         let (namespace, claim, is_own) = (seat.namespace, claim.clone(), is_own_pod);
         Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim, is_own })))
