@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Backup, Cancel, EngineError, Journal, ReadBack, RunError, check_after};
+use super::{Backup, Cancel, EngineError, History, Journal, ReadBack, RunError, check_after};
 use crate::clock;
 use crate::ledger::{
     Counts, JobKind, LastRun, LedgerError, LedgerStore, Phase, PinnedPoint, Record, Triggers, Verdict, pinned_points,
@@ -13,6 +13,9 @@ use crate::ledger::{
 };
 
 mod guard;
+
+/// How old the point of a dead process may be that is taken for the one that was asked for.
+const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
 pub use guard::{FirstBackup, check as check_first_backup};
 
@@ -186,7 +189,8 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
         () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase }),
     };
     let found = acquired.found;
-    let run = Run { job, parts, journal: Journal::new(acquired.lease, found.clone().unwrap_or_else(|| fresh.clone())) };
+    let journal = Journal::new(acquired.lease, found.clone().unwrap_or_else(|| fresh.clone()));
+    let run = Run { job, cause, parts, journal };
     let result = run.guarded(found).await;
     if !matches!(&result, Err(RunError::Ledger(LedgerError::LeaseLost { .. }))) {
         if result.is_ok()
@@ -205,6 +209,7 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
 
 struct Run<'a> {
     job: &'a BackupJob,
+    cause: Cause,
     parts: &'a BackupParts<'a>,
     journal: Journal,
 }
@@ -235,16 +240,12 @@ impl Run<'_> {
         }
     }
 
-    /// A backup that ended is never adopted: a second one is harmless, a missing one is not. One whose process died after
-    /// its point was stored is finished with that point.
     async fn drive(&self, found: Option<Record>) -> Result<BackupResult, RunError> {
-        // The same name and triggers may stand for other things to back up by now.
-        let reads = self.parts.engine.reads();
-        let stored = |record: &Record| {
-            record.last_run() == LastRun::Unfinished && record.phase == Phase::Verifying && record.reads == reads
-        };
-        let finish = found.as_ref().is_some_and(stored);
         self.refuse_half().await?;
+        let finish = match &found {
+            Some(record) => self.stored_just_now(record).await?,
+            None => false,
+        };
         if !finish {
             self.guard().await?;
         }
@@ -258,6 +259,27 @@ impl Run<'_> {
         self.journal.progress(held).await;
         self.journal.end(Phase::Done, Verdict::Stored).await?;
         Ok(BackupResult::stored(&self.journal.record().await, warnings))
+    }
+
+    /// Whether a process stored what is asked for and died before it had ended. A backup that ended is never adopted: a
+    /// second one is harmless, a missing one is not. So nothing is adopted either for what goes with the job, of what is
+    /// older (people have worked since), and of what is no longer there.
+    async fn stored_just_now(&self, record: &Record) -> Result<bool, RunError> {
+        let Some(point) = &record.point else { return Ok(false) };
+        let died = record.last_run() == LastRun::Unfinished && record.phase == Phase::Verifying;
+        // The same name and triggers may stand for other things to back up by now.
+        let the_same = record.reads == self.parts.engine.reads();
+        let recent = clock::now().duration_since(point.time) < RECENT;
+        if self.cause == Cause::Destroy || !died || !the_same || !recent {
+            return Ok(false);
+        }
+        let histories = self.histories().await?;
+        Ok(histories.iter().flat_map(|history| &history.points).any(|listed| listed.id == point.id))
+    }
+
+    async fn histories(&self) -> Result<Vec<History>, RunError> {
+        let failed = |source| RunError::BeforeWriting { step: "looking at what is backed up", source };
+        self.parts.engine.histories().await.map_err(failed)
     }
 
     async fn begin(&self, finish: bool) -> Result<(), LedgerError> {
@@ -295,8 +317,7 @@ impl Run<'_> {
         if self.job.first_backup == FirstBackup::Allow {
             return Ok(());
         }
-        let failed = |step: &'static str| move |source: EngineError| RunError::BeforeWriting { step, source };
-        let histories = self.parts.engine.histories().await.map_err(failed("looking at what is backed up"))?;
+        let histories = self.histories().await?;
         let records = self.records().await?;
         histories.iter().try_for_each(|history| guard::check(&history.points, &history.probe, &records))
     }

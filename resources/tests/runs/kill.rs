@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use dr_resources::ledger::{LastRun, LedgerStore};
-use dr_resources::run::When;
+use dr_resources::run::{BackupJob, BackupResult, Cause, When};
 
 use crate::world::World;
 
@@ -172,6 +172,53 @@ async fn a_backup_killed_at_any_step_is_stored_by_the_next_apply_and_owes_nothin
         assert!((2..=3).contains(&points.len()), "killed at {number}: {}", points.len());
         assert!(points.iter().all(|point| point.files.len() == 3));
     }
+}
+
+#[tokio::test]
+async fn a_backup_that_a_dead_process_stored_is_not_taken_for_the_last_one_before_a_destroy() {
+    let world = dead_after_storing();
+    let job = BackupJob { on: vec![Cause::Destroy], ..world.backup_job() };
+    world.server.write_file("a", "written since");
+    let stored = world.backup_for(Cause::Destroy, &job, None).await.unwrap();
+    assert_eq!(content_of(&world, stored), "written since");
+}
+
+#[tokio::test]
+async fn a_backup_that_a_dead_process_stored_and_that_is_gone_is_made_again() {
+    let world = dead_after_storing();
+    let newest = world.server.points().pop().unwrap().id;
+    world.server.forget(&newest);
+    let stored = world.backup(&world.backup_job(), None).await.unwrap().point.unwrap();
+    assert!(world.server.points().iter().any(|point| point.id == stored.id));
+}
+
+#[tokio::test]
+async fn a_backup_that_a_dead_process_stored_long_ago_is_made_again() {
+    let world = dead_after_storing();
+    let job = world.backup_job();
+    let record = world.storage.read(&job.key()).await.unwrap().unwrap();
+    let acquired = world.storage.acquire(&record).await.unwrap();
+    let mut record = acquired.found.unwrap();
+    let point = record.point.as_mut().unwrap();
+    point.time -= jiff::SignedDuration::from_hours(2);
+    acquired.lease.write(&record).await.unwrap();
+    acquired.lease.release().await;
+    world.server.write_file("a", "written since");
+    let stored = world.backup(&job, None).await.unwrap();
+    assert_eq!(content_of(&world, stored), "written since");
+}
+
+/// A backup whose process died when its point was stored.
+fn dead_after_storing() -> World {
+    let world = World::new();
+    assert_eq!(world.apply_in_child("backup", Some("phase:verifying")).signal(), KILLED);
+    world
+}
+
+/// What the file `a` holds in the point of a backup.
+fn content_of(world: &World, stored: BackupResult) -> String {
+    let id = stored.point.unwrap().id;
+    world.server.points().into_iter().find(|point| point.id == id).unwrap().files["a"].clone()
 }
 
 #[tokio::test]

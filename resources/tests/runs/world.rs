@@ -123,6 +123,15 @@ impl World {
     }
 
     pub async fn backup(&self, job: &BackupJob, after: Option<&str>) -> Result<BackupResult, RunError> {
+        self.backup_for(Cause::Create, job, after).await
+    }
+
+    pub async fn backup_for(
+        &self,
+        cause: Cause,
+        job: &BackupJob,
+        after: Option<&str>,
+    ) -> Result<BackupResult, RunError> {
         let toy = Toy(self.server.clone());
         let parts = BackupParts {
             ledger: &self.storage,
@@ -131,7 +140,7 @@ impl World {
             engine: &toy,
             cancel: Cancel::never(),
         };
-        backup(job, Cause::Create, &parts).await
+        backup(job, cause, &parts).await
     }
 
     pub fn ledger_for(&self, what: &str) -> &dyn LedgerStore {

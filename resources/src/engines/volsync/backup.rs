@@ -93,7 +93,8 @@ impl Backup for ClaimBackup {
         let record = journal.record().await;
         let name = engine_object_name(&record.name, &record.key);
         let spec = self.spec(&record.key);
-        if !self.mover.is_ordered(&name, &spec, journal).await? {
+        // A second backup is harmless, a missing one is not.
+        if !self.mover.is_under_way(&name, &spec, journal).await? {
             self.mover.order(&name, &spec, journal).await?;
         }
         let ended = self.mover.ended(&name, &record.key).await;

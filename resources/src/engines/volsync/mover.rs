@@ -51,14 +51,24 @@ pub fn engine(error: ClusterError) -> EngineError {
 impl Mover {
     /// Whether the object of an earlier attempt is there and says the same.
     pub async fn is_ordered(&self, name: &str, spec: &Value, journal: &Journal) -> Result<bool, EngineError> {
+        Ok(self.ordered(name, spec, journal).await?.is_some())
+    }
+
+    /// Whether VolSync still works on the object of an earlier attempt, which says the same. What has ended may have ended
+    /// long ago.
+    pub async fn is_under_way(&self, name: &str, spec: &Value, journal: &Journal) -> Result<bool, EngineError> {
+        let ordered = self.ordered(name, spec, journal).await?;
+        let key = journal.key().await;
+        Ok(ordered.is_some_and(|object| judge(&object, &key).is_none()))
+    }
+
+    async fn ordered(&self, name: &str, spec: &Value, journal: &Journal) -> Result<Option<DynamicObject>, EngineError> {
         if journal.record().await.engine_object.as_deref() != Some(name) {
-            return Ok(false);
+            return Ok(None);
         }
         let found = self.cluster.get(&self.kind, &self.namespace, name).await.map_err(before)?;
-        Ok(found.is_some_and(|found| {
-            let same = render::differences(spec, found.data.get("spec")).is_empty();
-            same && found.metadata.deletion_timestamp.is_none()
-        }))
+        let same = |found: &DynamicObject| render::differences(spec, found.data.get("spec")).is_empty();
+        Ok(found.filter(|found| same(found) && found.metadata.deletion_timestamp.is_none()))
     }
 
     /// Makes the object of a run, whose manual trigger is the run's key. Its name is written down before it is made.
