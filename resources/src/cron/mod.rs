@@ -9,14 +9,18 @@
 
 mod error;
 mod field;
+mod memo;
 mod runs;
 
 pub use error::{Argument, CronError};
 pub use runs::{max_gap, next_runs};
 
 use std::fmt;
+use std::sync::Arc;
 
 use croner::parser::{CronParser, Seconds, Year};
+
+use self::memo::Memo;
 
 /// Macros and what they stand for.
 const MACROS: [(&str, &str); 7] = [
@@ -51,12 +55,18 @@ pub struct Cron {
     spelling: String,
     /// The same as the numbers that it stands for.
     numbers: String,
-    calendar: croner::Cron,
+    calendar: Arc<croner::Cron>,
 }
+
+static READ: Memo<Cron> = Memo::new();
 
 impl Cron {
     /// Reads a line of five fields, or a macro.
     pub fn parse(text: &str) -> Result<Self, CronError> {
+        READ.get_or(text, || Self::read(text))
+    }
+
+    fn read(text: &str) -> Result<Self, CronError> {
         let line = text.trim();
         let fields = fields(line)?;
         let values = field::read_all(&fields)?;
@@ -69,7 +79,7 @@ impl Cron {
         let calendar = parser
             .parse(&numbers)
             .map_err(|source| CronError::Unreadable { line: line.to_owned(), reason: source.to_string() })?;
-        Ok(Self { spelling: line.to_owned(), numbers, calendar })
+        Ok(Self { spelling: line.to_owned(), numbers, calendar: Arc::new(calendar) })
     }
 
     /// The five fields for parsers that know neither names nor ranges with steps nor lists of ranges: those are written as

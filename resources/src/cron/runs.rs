@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _, civil, tz::Offset, tz::TimeZone};
 
+use super::memo::Memo;
 use super::{Cron, CronError};
 use crate::retention::Point;
 
@@ -31,6 +32,12 @@ pub fn next_runs(cron: &str, from: &str, count: i64, time_zone: &str) -> Result<
 /// The longest time between two consecutive runs of which some part lies in `year` (1970 to 4000) in `time_zone`, an
 /// IANA name: also from the last run of the year before, and to the first of the year after.
 pub fn max_gap(cron: &str, time_zone: &str, year: i64) -> Result<Duration, CronError> {
+    GAPS.get_or(&format!("{year} {time_zone} {cron}"), || find_max_gap(cron, time_zone, year))
+}
+
+static GAPS: Memo<Duration> = Memo::new();
+
+fn find_max_gap(cron: &str, time_zone: &str, year: i64) -> Result<Duration, CronError> {
     let cron = Cron::parse(cron)?;
     let zone = find_zone(time_zone)?;
     let new_year =
