@@ -239,8 +239,8 @@ impl RestoreJobModel {
 
     /// What a run does to the application, for a plan.
     fn steps(&self) -> Vec<String> {
-        match (self.block(), self.source.known(), self.quiesce.known()) {
-            (Some(block), Some(source), Some(quiesce)) => block.steps(source, quiesce),
+        match (self.block(), self.source.known()) {
+            (Some(block), Some(source)) => block.steps(source, &self.quiesce.known().cloned().unwrap_or_default()),
             _ => Vec::new(),
         }
     }
@@ -584,7 +584,9 @@ impl RestoreJobs {
             engine: engine.as_ref(),
             pause: pause.as_deref(),
             safety: if may_save { Some(engine.as_ref()) } else { None },
-            order: table::engine(&job.engine).map_or(QuiesceOrder::QuiesceFirst, |engine| engine.quiesce_order),
+            order: engine.order().unwrap_or_else(|| {
+                table::engine(&job.engine).map_or(QuiesceOrder::QuiesceFirst, |engine| engine.quiesce_order)
+            }),
             cancel: deadline.cancel(),
         };
         let run = run::restore(&job, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;

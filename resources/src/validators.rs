@@ -209,6 +209,14 @@ one_of!(
     on_failure: "stay_quiesced", "resume", "roll_back"
 );
 one_of!(
+    /// `existing_resource_policy`.
+    existing_resource_policy: "none", "update"
+);
+one_of!(
+    /// `existing_claims`.
+    existing_claims: "refuse", "delete"
+);
+one_of!(
     /// `first_backup`.
     first_backup: "refuse", "allow"
 );

@@ -397,7 +397,12 @@ fn an_emptied_cluster_is_filled_again_by_one_apply(scene: &mut Scene) -> Result<
     let world = World::new(scene)?;
     let cluster = Cluster::start()?;
     let velero = Velero::start(&cluster)?;
-    scene.workspace.write(&world.configuration(&cluster, "", "", ""))?;
+    // A location of snapshots has a Secret of its own. Velero refuses every backup where that is missing.
+    let snapshots = r#"backup_sync_period = "1m", volume_snapshot_location = {
+      provider = "example.org/disks", config = { region = "here" }, existing_secret = { name = "disks", key = "cloud" }
+    }"#;
+    let configuration = world.configuration(&cluster, "", "", "");
+    scene.workspace.write(&configuration.replace("backup_sync_period = \"1m\"", snapshots))?;
     scene.workspace.apply()?.ok()?;
     let before = cluster.uid()?;
     drop(velero);
@@ -409,6 +414,9 @@ fn an_emptied_cluster_is_filled_again_by_one_apply(scene: &mut Scene) -> Result<
     scene.workspace.apply()?.ok()?;
     let schedule = cluster.api.get(Velero::API, "Schedule", Velero::NAMESPACE, &world.daily())?;
     ensure!(schedule.is_some(), "the schedule is not there again");
+    let snapshots = cluster.api.get(Velero::API, "VolumeSnapshotLocation", Velero::NAMESPACE, &world.name)?;
+    let spec = &snapshots.context("the location of snapshots")?["spec"];
+    ensure!(spec["credential"] == json!({ "name": "disks", "key": "cloud" }), "{spec}");
     ensure!(scene.workspace.attributes("dr_backup_target.main")?["ref"]["server_uid"] == cluster.uid()?.as_str());
     scene.workspace.plan_is_empty()?;
     drop(velero);

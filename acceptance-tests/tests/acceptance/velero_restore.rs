@@ -17,6 +17,7 @@ use crate::velero::provider;
 both_clis!(
     a_claim_that_velero_left_empty_is_an_error_that_names_it,
     a_roll_back_takes_the_claims_of_the_failed_restore_away,
+    a_claim_in_the_way_is_deleted_only_when_it_is_saved_or_need_not_be,
     one_lost_namespace_of_two_is_an_error_and_comes_back_by_a_job_of_its_own,
 );
 
@@ -178,6 +179,38 @@ fn a_roll_back_takes_the_claims_of_the_failed_restore_away(scene: &mut Scene) ->
     wait_for("the claim of the failed restore to be gone", Duration::from_secs(1), gone)?;
     let other = world.shared.api().get("v1", "PersistentVolumeClaim", &namespace, "other")?;
     ensure!(other.is_some(), "a claim that was there before is gone");
+    Ok(())
+}
+
+fn a_claim_in_the_way_is_deleted_only_when_it_is_saved_or_need_not_be(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let namespace = world.name.clone();
+    world.fill(&namespace, "one")?;
+    world.write(scene, &[&namespace], "")?;
+    scene.workspace.apply()?.ok()?;
+    world.fill(&namespace, "two")?;
+    let of_now = || Ok::<_, anyhow::Error>(world.claim(&namespace)?.context("a claim")?["metadata"]["uid"].clone());
+    let before = of_now()?;
+
+    let over = |more: &str| {
+        let job = restore("over", &[&namespace], &format!("when = \"always\"\n  {more}"));
+        job.replace("existing_resource", "existing_claims = \"delete\", existing_resource")
+    };
+    world.write(scene, &[&namespace], &over(""))?;
+    let lost = format!("{namespace}/data");
+    // No agent runs here that would save its files.
+    let run = scene.workspace.apply()?;
+    run.fails(&["nothing is changed", "does not hold their content", &lost, "safety_backup = false"])?;
+    ensure!(of_now()? == before && world.letter(&namespace)?.as_deref() == Some("two"));
+
+    world.write(scene, &[&namespace], &over("safety_backup = false"))?;
+    scene.workspace.apply()?.ok()?.says(&["content of these volumes is not in", &lost])?;
+    ensure!(of_now()? != before, "the claim is the old one");
+    ensure!(world.letter(&namespace)?.as_deref() == Some("one"), "{:?}", world.letter(&namespace)?);
+    scene.workspace.plan_is_empty()?;
+
+    world.write(scene, &[&namespace], &over("safety_backup = false\n  triggers = { again = \"1\" }"))?;
+    scene.workspace.plan()?.ok()?.says(&["Steps: delete the PersistentVolumeClaims"])?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use dr_framework::{Attr, Diagnostic, Diagnostics, Path, Result};
 
 use super::declared::Declared;
 use super::kubernetes::quiesce::QuiesceModel;
+use super::table::QuiesceOrder;
 use crate::cron::Cron;
 use crate::ledger::LedgerStore;
 use crate::reference::{Place, Reference};
@@ -281,6 +282,11 @@ pub trait ScheduleBlock: Send + Sync {
 pub trait RestoreEngine: Restore + Safety {
     /// What tells, at a later look, that the target's place is there and only its content is gone.
     fn landmark(&self) -> Option<String>;
+
+    /// In which order it is saved and taken down, where that is another one than the engine's.
+    fn order(&self) -> Option<QuiesceOrder> {
+        None
+    }
 }
 
 /// The server of a restore's target, as far as a plan knows it.

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 mod existing;
 mod returned;
+mod room;
 
 use self::existing::Stage;
+pub use self::room::ExistingClaims;
 use super::bucket::{Bucket, Contents};
 use super::documents::{Method, Resources, Results, Status, Volume};
 use super::labels;
@@ -16,6 +18,7 @@ use super::selection::Selection;
 use super::server::{self, BACKUP, Ended, Location, Order, RESTORE, Server, before, is_under_way, listed, verdict};
 use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::RestoreEngine;
+use crate::engines::table::QuiesceOrder;
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Safety};
 use crate::store::StoreError;
@@ -57,6 +60,8 @@ pub struct NamespaceRestore {
     pub selection: Selection,
     /// The same as a spec of Velero's, without the backup.
     pub spec: Value,
+    /// What becomes of claims that exist.
+    pub existing_claims: ExistingClaims,
     /// Storage classes that are replaced.
     pub storage_classes: Vec<(String, String)>,
     /// Whether a restore, or a backup, that failed in part counts as one that succeeded.
@@ -357,14 +362,17 @@ impl Restore for NamespaceRestore {
             None => {
                 let location = self.location().await?;
                 self.server.knows(&stored, &location).await?;
-                if stored.safety {
+                let changed = if stored.safety {
                     self.clear(&stored, &record.key).await?;
+                    false
                 } else {
                     // What an earlier attempt made and left half filled would be skipped too.
                     self.check_existing(&point.id, &contents, Stage::Last).await?;
                     self.put_modifier(&base).await?;
-                }
-                self.server.order(&order, journal).await?
+                    self.make_room(&point.id, &contents, &record).await?
+                };
+                let ordered = self.server.order(&order, journal).await;
+                ordered.map_err(|error| if changed { error.half_done() } else { error })?
             }
         };
         let ended = self.server.ended(&RESTORE, &name, journal).await?;
@@ -499,6 +507,11 @@ impl NamespaceRestore {
 impl RestoreEngine for NamespaceRestore {
     fn landmark(&self) -> Option<String> {
         None
+    }
+
+    /// Claims that are deleted are saved by file system only while their pods run.
+    fn order(&self) -> Option<QuiesceOrder> {
+        (self.existing_claims == ExistingClaims::Delete).then_some(QuiesceOrder::SafetyFirst)
     }
 }
 

@@ -10,7 +10,7 @@ use super::ENGINE;
 use super::duration::duration;
 use super::namespaces::{self, Freshness};
 use super::points::Series;
-use super::restore::NamespaceRestore;
+use super::restore::{ExistingClaims, NamespaceRestore};
 use super::schedule::SCHEDULE;
 use super::selection::{Labels, Selection};
 use super::server::Server;
@@ -74,8 +74,13 @@ pub struct VeleroRestoreBlock {
     pub preserve_node_ports: Attr<bool>,
     /// What happens to objects that exist: `none` skips them, `update` makes them as they were. The content of volumes is
     /// never changed.
-    #[dr(optional, validate = existing_resource_policy)]
+    #[dr(optional, validate = validators::existing_resource_policy)]
     pub existing_resource_policy: Attr<String>,
+    /// What happens to PersistentVolumeClaims that exist and that Velero would skip, with what is in them: `refuse` makes them
+    /// an error before anything is touched, `delete` has them deleted and made again by the restore. Before that they are saved,
+    /// while the application still runs, and what uses them is taken down by `quiesce`.
+    #[dr(default = "refuse", validate = validators::existing_claims)]
+    pub existing_claims: Attr<String>,
     /// Resources whose status is restored too.
     #[dr(optional)]
     pub restore_status: Attr<RestoreStatus>,
@@ -122,16 +127,6 @@ fn namespaces(value: &Configured, path: &Path) -> Vec<dr_framework::Diagnostic> 
     known.flat_map(|(index, value)| validators::name(value, &path.clone().index(index))).collect()
 }
 
-fn existing_resource_policy(value: &Configured, path: &Path) -> Vec<dr_framework::Diagnostic> {
-    match value {
-        Configured::String(word) if !["none", "update"].contains(&word.as_str()) => {
-            let detail = format!("{word:?} is none of \"none\", \"update\".");
-            Diagnostics::error_at(path.clone(), "Unknown word", detail).0
-        }
-        _ => Vec::new(),
-    }
-}
-
 impl VeleroRestoreBlock {
     /// Fills in what follows from the source, where the configuration leaves it out.
     pub fn cluster_of(&self, source: &Reference) -> Attr<String> {
@@ -171,11 +166,22 @@ impl VeleroRestoreBlock {
                 "A Restore takes one set of resource modifiers: write the storage classes into those of `resource_modifier`.",
             ));
         }
+        if self.deletes_claims() && self.restore_pvs == Attr::Known(false) {
+            found.extend(Diagnostics::error_at(
+                block.clone().then("existing_claims"),
+                "Nothing to delete claims for",
+                "Without the content of volumes (restore_pvs = false), claims that exist stay as they are.",
+            ));
+        }
         let (labels, sets) = (&self.label_selector, &self.or_label_selectors);
         found.extend(super::template::check_selectors(block, labels, &self.match_expressions, sets));
         let (included, excluded) = (texts(&self.included_resources), texts(&self.excluded_resources));
         found.extend(super::template::check_lists(block, "resources", &included, &excluded));
         found
+    }
+
+    fn deletes_claims(&self) -> bool {
+        ExistingClaims::of(self.existing_claims.text()) == ExistingClaims::Delete
     }
 
     fn is_whole(&self) -> bool {
@@ -372,7 +378,11 @@ impl RestoreBlock for VeleroRestoreBlock {
 
     fn steps(&self, _: &Reference, quiesce: &QuiesceModel) -> Vec<String> {
         let quiesce = self.selection().and_then(|selection| quiesce.resolve(&first(&selection)));
-        quiesce.map(|quiesce| quiesce.steps()).unwrap_or_default()
+        let mut steps = quiesce.map(|quiesce| quiesce.steps()).unwrap_or_default();
+        if self.deletes_claims() {
+            steps.push("delete the PersistentVolumeClaims that the recovery point holds".to_owned());
+        }
+        steps
     }
 
     async fn pause(
@@ -422,6 +432,7 @@ impl RestoreBlock for VeleroRestoreBlock {
             series: Series { namespaces: selection.namespaces.clone(), schedule: self.schedule.known().cloned() },
             selection,
             spec: self.spec(),
+            existing_claims: ExistingClaims::of(self.existing_claims.text()),
             storage_classes: map(&self.storage_class_mapping).into_iter().collect(),
             accept_partially_failed: self.accept_partially_failed == Attr::Known(true),
         });

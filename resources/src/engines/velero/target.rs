@@ -126,6 +126,17 @@ pub struct SnapshotLocation {
     /// The plugin's settings.
     #[dr(optional)]
     pub config: Attr<BTreeMap<String, Attr<String>>>,
+    /// A Secret in the namespace that holds the plugin's credentials. It is never written, and has to be there: without it
+    /// Velero refuses every backup. Left out: what the plugin finds where Velero runs.
+    #[dr(optional)]
+    pub existing_secret: Attr<SecretKey>,
+}
+
+impl SecretKey {
+    /// As a `credential` of Velero's.
+    fn selector(&self) -> Value {
+        json!({ "name": self.name.text().unwrap_or_default(), "key": self.key.text().unwrap_or_default() })
+    }
 }
 
 impl TargetBlock for VeleroTarget {
@@ -225,8 +236,7 @@ impl VeleroTarget {
             "accessMode": access,
         });
         if let Some(secret) = self.existing_secret.known() {
-            spec["credential"] =
-                json!({ "name": secret.name.text().unwrap_or_default(), "key": secret.key.text().unwrap_or_default() });
+            spec["credential"] = secret.selector();
         } else if has_keys {
             spec["credential"] = json!({ "name": Self::secret_name(target.name), "key": CREDENTIALS_KEY });
         }
@@ -255,6 +265,9 @@ impl VeleroTarget {
         let mut spec = json!({ "provider": location.provider.text().unwrap_or_default() });
         if !config.is_empty() {
             spec["config"] = config.into();
+        }
+        if let Some(secret) = location.existing_secret.known() {
+            spec["credential"] = secret.selector();
         }
         Some(json!({ "spec": spec }))
     }

@@ -1,7 +1,6 @@
 //! Taking an application down on Kubernetes around a restore, and bringing it back exactly as it was.
 
 mod ask;
-mod claim;
 mod entry;
 mod in_use;
 mod jobs;
@@ -17,7 +16,6 @@ mod step;
 pub(in crate::engines) mod tests;
 mod wait;
 
-pub use claim::{Claim, recreate_pvc};
 pub use entry::EntryError;
 pub use in_use::{ClaimPause, refuse_in_use, until_unused};
 pub use kinds::Verb;

@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::claim::{Claim, KEEP_CLAIM};
 use super::kinds::{Manner, Verb};
 use super::model::{Named, Quiesce};
 use super::order::parents_first;
@@ -55,7 +54,6 @@ pub struct KubernetesPause {
     pub(super) cluster: Cluster,
     quiesce: Quiesce,
     schedule: Vec<OwnSchedule>,
-    claim: Option<(String, String)>,
     holder: Option<String>,
     pub(super) timing: Timing,
     memory: Mutex<Memory>,
@@ -82,18 +80,12 @@ impl KubernetesPause {
     /// What is taken down, and the schedule objects of the series that is restored.
     pub fn new(cluster: Cluster, quiesce: Quiesce, schedule: Vec<OwnSchedule>) -> Self {
         let (timing, memory) = (Timing::default(), Mutex::default());
-        KubernetesPause { cluster, quiesce, schedule, claim: None, holder: None, timing, memory }
+        KubernetesPause { cluster, quiesce, schedule, holder: None, timing, memory }
     }
 
     /// Marks what it takes down as held for the runs of this target of an engine, so that runs of other targets leave it down.
     pub fn held_for(self, engine: &str, target: &str) -> Self {
         KubernetesPause { holder: Some(hold::holder(engine, target)), ..self }
-    }
-
-    /// Also remembers what this claim is, as the last step, so that it can be deleted: one that is gone when everything is
-    /// changed back is made again.
-    pub fn keeping_claim(self, namespace: &str, name: &str) -> Self {
-        KubernetesPause { claim: Some((namespace.to_owned(), name.to_owned())), ..self }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -275,13 +267,7 @@ impl Pause for KubernetesPause {
         let step = |(named, object): &(Named, DynamicObject)| {
             Held::down(named, object).by(&self.holder, object).step(named.kind.verb.as_str())
         };
-        let mut steps: Vec<UndoStep> = parents_first(found).iter().map(step).collect();
-        if let Some((namespace, name)) = &self.claim
-            && let Some(claim) = Claim::read(&self.cluster, namespace, name).await?
-        {
-            steps.push(claim.step());
-        }
-        Ok(steps)
+        Ok(parents_first(found).iter().map(step).collect())
     }
 
     fn beside(&self, step: &UndoStep, other: &UndoStep) -> UndoStep {
@@ -292,9 +278,6 @@ impl Pause for KubernetesPause {
     }
 
     async fn change(&self, step: &UndoStep) -> Result<(), EngineError> {
-        if step.action == KEEP_CLAIM {
-            return Ok(());
-        }
         let held = Held::of(step)?;
         let scales = held.manner() == Some(Manner::Replicas);
         if scales {
@@ -324,9 +307,6 @@ impl Pause for KubernetesPause {
     }
 
     async fn undo(&self, step: &UndoStep) -> Result<(), EngineError> {
-        if step.action == KEEP_CLAIM {
-            return Claim::of_step(step)?.bring_back(&self.cluster).await;
-        }
         let held = Held::of(step)?;
         if self.let_go(&held, true).await? && held.manner() == Some(Manner::Replicas) {
             self.memory().back.push(held);
@@ -335,9 +315,6 @@ impl Pause for KubernetesPause {
     }
 
     async fn leave(&self, step: &UndoStep) -> Result<(), EngineError> {
-        if step.action == KEEP_CLAIM {
-            return Ok(());
-        }
         self.let_go(&Held::of(step)?, false).await.map(drop)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::returned::{CLAIMS, made_by};
+use super::room::ExistingClaims;
 use super::{NamespaceRestore, SHOWN, late, unread};
 use crate::clock;
 use crate::connections::kubernetes::{DynamicObject, Kind};
@@ -17,6 +18,9 @@ use crate::run::EngineError;
 
 /// How long claims may take to be gone.
 const GONE: Duration = Duration::from_secs(300);
+
+/// The finalizer of claims that goes when the last pod does.
+const IN_USE: &str = "kubernetes.io/pvc-protection";
 
 /// When it is looked for what exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +70,7 @@ struct Left {
 }
 
 impl NamespaceRestore {
-    /// Refuses what exists and would stay as it is.
+    /// Refuses what exists and would stay as it is, but for claims that are to be deleted.
     pub(super) async fn check_existing(
         &self,
         point: &str,
@@ -76,28 +80,41 @@ impl NamespaceRestore {
         if self.selection.without_content {
             return Ok(());
         }
-        self.check_claims(point, contents, stage).await?;
+        if self.existing_claims == ExistingClaims::Refuse {
+            self.check_claims(point, contents, stage).await?;
+        }
         self.check_pods(point, contents, stage).await
     }
 
-    /// Refuses claims that exist: Velero leaves them as they are, with what is in them, also when resources are updated.
-    /// Those that a Restore of ours makes just now are none of that, if there may be one.
-    async fn check_claims(&self, point: &str, contents: &Contents, stage: Stage) -> Result<(), EngineError> {
+    /// The claims that the point brings and that exist. Those that a Restore of ours makes just now are none of that, if there
+    /// may be one.
+    pub(super) async fn claims_there(
+        &self,
+        point: &str,
+        contents: &Contents,
+        stage: Stage,
+    ) -> Result<Vec<DynamicObject>, EngineError> {
         let resources = self.bucket.resources(point).await.map_err(unread)?;
         let (mut there, mut existing) = (Vec::new(), Existing::default());
         for (namespace, claim) in self.selection.claims(resources.as_ref(), contents.known()) {
             let namespace = self.selection.destination(&namespace).to_owned();
             let Some(found) = existing.find(self, &Kind::PVC, &namespace, &claim).await? else { continue };
             if !self.is_ours(&found, point, stage).await? {
-                there.push(format!("{namespace}/{claim}{}", by(&found)));
+                there.push(found);
             }
         }
-        match there.as_slice() {
+        Ok(there)
+    }
+
+    /// Refuses claims that exist: Velero leaves them as they are, with what is in them, also when resources are updated.
+    async fn check_claims(&self, point: &str, contents: &Contents, stage: Stage) -> Result<(), EngineError> {
+        let there = self.claims_there(point, contents, stage).await?;
+        match there.iter().map(named).collect::<Vec<_>>().as_slice() {
             [] => Ok(()),
             there => Err(EngineError::nothing_written(format!(
                 "these PersistentVolumeClaims exist on cluster `{}` and Velero would skip them, with what is in them: {}. \
-                 Delete them first, restore to another namespace with namespace_mapping, or leave \
-                 \"persistentvolumeclaims\" out with excluded_resources",
+                 existing_claims = \"delete\" has them deleted once they are saved and nothing uses them, namespace_mapping \
+                 restores elsewhere, and excluded_resources = [\"persistentvolumeclaims\"] leaves them out",
                 self.server.cluster.name(),
                 listed(there, SHOWN).join(", ")
             ))),
@@ -157,10 +174,14 @@ impl NamespaceRestore {
                 cluster.delete(kind, namespace, name, object.metadata.uid.as_deref()).await.map_err(engine)?;
             }
         }
-        let deadline = clock::scaled(GONE);
-        match tokio::time::timeout(deadline, self.until_gone(&left.claims)).await {
+        self.gone(&left.claims, "what the failed restore made").await
+    }
+
+    /// Waits until claims that were deleted are gone. `what` they are, for the message.
+    pub(super) async fn gone(&self, claims: &[DynamicObject], what: &str) -> Result<(), EngineError> {
+        match tokio::time::timeout(clock::scaled(GONE), self.until_gone(claims)).await {
             Ok(gone) => gone,
-            Err(_) => Err(self.still_there(&left.claims).await),
+            Err(_) => Err(self.still_there(claims, what).await),
         }
     }
 
@@ -177,16 +198,25 @@ impl NamespaceRestore {
         Ok(())
     }
 
-    async fn still_there(&self, claims: &[DynamicObject]) -> EngineError {
+    async fn still_there(&self, claims: &[DynamicObject], what: &str) -> EngineError {
+        let cluster = &self.server.cluster;
         let mut there = Vec::new();
         for claim in claims {
             let (namespace, name) = place(claim);
-            let pods = pods_using(&self.server.cluster, namespace, name).await.unwrap_or_default();
-            let by = if pods.is_empty() { String::new() } else { format!(" (in use by pod {})", pods.join(", ")) };
+            let found = cluster.get(&Kind::PVC, namespace, name).await.ok().flatten();
+            let Some(found) = found.filter(|found| found.metadata.uid == claim.metadata.uid) else { continue };
+            let pods = pods_using(cluster, namespace, name).await.unwrap_or_default();
+            let mut finalizers = found.metadata.finalizers.unwrap_or_default();
+            finalizers.retain(|name| name != IN_USE);
+            let by = match (pods.as_slice(), finalizers.as_slice()) {
+                ([], []) => String::new(),
+                ([], finalizers) => format!(" (the finalizer {} keeps it)", finalizers.join(", ")),
+                (pods, _) => format!(" (in use by pod {})", pods.join(", ")),
+            };
             there.push(format!("{namespace}/{name}{by}"));
         }
         EngineError::new(format!(
-            "what the failed restore made was deleted and is still there after {} s: {}",
+            "{what} was deleted and is still there after {} s: {}",
             GONE.as_secs(),
             listed(&there, SHOWN).join(", ")
         ))
@@ -195,11 +225,7 @@ impl NamespaceRestore {
     /// Refuses to call a target as it was that still holds what a failed Restore made.
     pub(super) async fn check_cleared(&self, safety: &Point, key: &str) -> Result<(), EngineError> {
         let left = self.left(safety, key, Doubt::Counts).await?;
-        let name = |claim: &DynamicObject| {
-            let (namespace, name) = place(claim);
-            format!("{namespace}/{name}{}", by(claim))
-        };
-        let names: Vec<String> = left.claims.iter().map(name).collect();
+        let names: Vec<String> = left.claims.iter().map(named).collect();
         match names.as_slice() {
             [] => Ok(()),
             names => Err(EngineError::new(format!(
@@ -273,7 +299,7 @@ impl NamespaceRestore {
 }
 
 /// The namespace and the name of an object.
-fn place(object: &DynamicObject) -> (&str, &str) {
+pub(super) fn place(object: &DynamicObject) -> (&str, &str) {
     let metadata = &object.metadata;
     (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
@@ -282,6 +308,12 @@ fn mounts(pod: &DynamicObject, claim: &DynamicObject) -> bool {
     let volumes = pod.data["spec"]["volumes"].as_array().into_iter().flatten();
     let (namespace, name) = place(claim);
     place(pod).0 == namespace && volumes.into_iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == name)
+}
+
+/// What an object is called, and who made it.
+fn named(object: &DynamicObject) -> String {
+    let (namespace, name) = place(object);
+    format!("{namespace}/{name}{}", by(object))
 }
 
 /// Who made an object, where Velero did.

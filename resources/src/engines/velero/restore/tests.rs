@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::engines::kubernetes::watch::Watches;
-use crate::engines::table::QuiesceOrder;
 use crate::engines::velero::testing::{Api, Storage, backup, file_volume, packed};
 use crate::ledger::{LedgerStore, PathLedger, StoreLedger, Triggers, Verdict};
 use crate::run::{
@@ -55,6 +54,7 @@ impl World {
             series: Series { namespaces: vec!["docs".into()], schedule: None },
             selection,
             spec: json!({ "includedNamespaces": ["docs"] }),
+            existing_claims: ExistingClaims::Refuse,
             storage_classes: Vec::new(),
             accept_partially_failed: false,
         };
@@ -150,7 +150,7 @@ impl World {
             engine: &self.engine,
             pause: None,
             safety: Some(&self.engine),
-            order: QuiesceOrder::QuiesceFirst,
+            order: self.engine.order().unwrap_or(QuiesceOrder::QuiesceFirst),
             cancel: Cancel::never(),
         };
         let limit = Duration::from_secs(20);
@@ -251,6 +251,68 @@ async fn claims_that_velero_would_skip_are_refused_before_anything_is_made() {
     // Without claims there is nothing to lose.
     world.engine.selection.excluded = vec!["persistentvolumeclaims".into()];
     world.ends("Completed").await;
+    assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
+}
+
+/// A claim is there, and is to be deleted; Velero saves it, or not, and makes it again.
+async fn with_a_claim_in_the_way(saved: Value) -> World {
+    let mut world = World::new().await;
+    world.job.when = When::Always;
+    world.engine.existing_claims = ExistingClaims::Delete;
+    world.api.put(DOCS, json!({}));
+    world.api.put(CLAIM, json!({ "metadata": { "uid": "of-the-old-one" } }));
+    world.api.plays("backups", [json!({ "phase": "Completed" })]);
+    let name = format!("{}-safety", world.name());
+    let mut safety = backup(&name, "Completed", 30, &["docs"]);
+    safety["metadata"]["labels"][labels::SAFETY] = json!("true");
+    world.storage.document(safety).await;
+    world.storage.volumes(&name, saved).await;
+    world.ends("Completed").await;
+    world.fills();
+    world
+}
+
+#[tokio::test]
+async fn claims_in_the_way_are_saved_and_deleted_where_that_is_asked_for() {
+    let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
+    let result = world.run().await.unwrap();
+    assert_eq!(result.outcome, Outcome::Restored);
+    assert_ne!(world.api.get(CLAIM).unwrap()["metadata"]["uid"], "of-the-old-one");
+    let record = world.ledger.read(&world.job.key()).await.unwrap().unwrap();
+    assert_eq!(record.safety_point.unwrap().id, format!("{}-safety", world.name()));
+}
+
+#[tokio::test]
+async fn a_claim_that_its_safety_backup_does_not_hold_is_not_deleted() {
+    let mut world = with_a_claim_in_the_way(json!([])).await;
+    let error = world.refusal().await;
+    assert!(error.contains("does not hold their content: docs/data"), "{error}");
+    assert_eq!(world.api.get(CLAIM).unwrap()["metadata"]["uid"], "of-the-old-one");
+    assert!(world.api.made("restores").is_empty());
+    // Asked for in so many words, it goes.
+    world.job.safety_backup = false;
+    assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
+}
+
+#[tokio::test]
+async fn a_claim_that_a_pod_uses_is_not_deleted() {
+    let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
+    let pod = json!({ "spec": { "volumes": [{ "persistentVolumeClaim": { "claimName": "data" } }] } });
+    world.api.put("/api/v1/namespaces/docs/pods/other", pod);
+    let error = world.refusal().await;
+    assert!(error.contains("is in use by pod other") && error.contains("`quiesce.scale_down`"), "{error}");
+    assert_eq!(world.api.get(CLAIM).unwrap()["metadata"]["uid"], "of-the-old-one");
+}
+
+#[tokio::test]
+async fn what_can_not_be_made_once_claims_were_deleted_is_no_untouched_target() {
+    let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
+    world.api.refuses("POST", "/apis/velero.io/v1/namespaces/velero/restores");
+    let error = world.run().await.unwrap_err();
+    assert!(!matches!(error, RunError::BeforeWriting { .. }), "{error}");
+    assert!(world.ledger.read(&world.job.key()).await.unwrap().unwrap().left_half());
+    // The next attempt makes them.
+    world.api.allows();
     assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
 }
 

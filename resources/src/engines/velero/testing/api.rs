@@ -22,6 +22,8 @@ struct State {
     /// What appears when an object is made: its name, and objects by their paths.
     follows: Vec<(String, Vec<(String, Value)>)>,
     made: u64,
+    /// What nobody may do: a method, and the path that it is refused for.
+    refused: Option<(&'static str, &'static str)>,
 }
 
 impl Api {
@@ -90,6 +92,16 @@ impl Api {
         state.writes.iter().filter(of_kind).map(|(_, _, body)| body.clone()).collect()
     }
 
+    /// Refuses this from now on, for want of rights.
+    pub fn refuses(&self, method: &'static str, path: &'static str) {
+        self.0.lock().unwrap().refused = Some((method, path));
+    }
+
+    /// Refuses nothing any more.
+    pub fn allows(&self) {
+        self.0.lock().unwrap().refused = None;
+    }
+
     /// How often something was written.
     pub fn writes(&self) -> usize {
         self.0.lock().unwrap().writes.len()
@@ -98,6 +110,9 @@ impl Api {
 
 impl State {
     fn answer(&mut self, method: &Method, path: &str, query: &str, body: Value) -> (u16, Value) {
+        if self.refused == Some((method.as_str(), path)) {
+            return refusal(403, "Forbidden", "it may not");
+        }
         if method != Method::GET {
             self.writes.push((method.to_string(), path.to_owned(), body.clone()));
         }

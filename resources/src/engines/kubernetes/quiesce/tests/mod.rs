@@ -1,7 +1,6 @@
 //! Quiescing against an API server in memory: every kind down and back, reverts, take-overs.
 
 pub(in crate::engines) mod api;
-mod claims;
 mod holding;
 mod kinds;
 #[cfg(feature = "toy")]
