@@ -2,8 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use dr_resources::ledger::{LastRun, LedgerStore};
-use dr_resources::run::{BackupJob, BackupResult, Cause, When};
+use dr_resources::engines::toy::StoredPoint;
+use dr_resources::ledger::{JobKind, LastRun, LedgerStore, Phase, PinnedPoint, Record};
+use dr_resources::run::{BackupJob, Cause, When};
 
 use crate::world::World;
 
@@ -28,6 +29,10 @@ fn child() {
             }
             "overwrite" => world.restore(&overwrite(&world)).await.map(drop),
             "backup" => world.backup(&world.backup_job(), None).await.map(drop),
+            "last backup" => {
+                let job = BackupJob { on: vec![Cause::Destroy], ..world.backup_job() };
+                world.backup_for(Cause::Destroy, &job, None).await.map(drop)
+            }
             other => panic!("no such job: {other}"),
         }
     });
@@ -177,35 +182,34 @@ async fn a_backup_killed_at_any_step_is_stored_by_the_next_apply_and_owes_nothin
 #[tokio::test]
 async fn a_backup_that_a_dead_process_stored_is_not_taken_for_the_last_one_before_a_destroy() {
     let world = dead_after_storing();
-    let job = BackupJob { on: vec![Cause::Destroy], ..world.backup_job() };
     world.server.write_file("a", "written since");
-    let stored = world.backup_for(Cause::Destroy, &job, None).await.unwrap();
-    assert_eq!(content_of(&world, stored), "written since");
+    assert_eq!(world.apply_in_child("last backup", None).code(), Some(0));
+    assert_eq!(stored(&world).await.files["a"], "written since");
 }
 
 #[tokio::test]
 async fn a_backup_that_a_dead_process_stored_and_that_is_gone_is_made_again() {
     let world = dead_after_storing();
-    let newest = world.server.points().pop().unwrap().id;
-    world.server.forget(&newest);
-    let stored = world.backup(&world.backup_job(), None).await.unwrap().point.unwrap();
-    assert!(world.server.points().iter().any(|point| point.id == stored.id));
+    world.server.forget(&stored(&world).await.id);
+    assert_eq!(world.apply_in_child("backup", None).code(), Some(0));
+    assert_eq!(stored(&world).await.files.len(), 3);
 }
 
 #[tokio::test]
 async fn a_backup_that_a_dead_process_stored_long_ago_is_made_again() {
-    let world = dead_after_storing();
+    let world = World::new();
     let job = world.backup_job();
-    let record = world.storage.read(&job.key()).await.unwrap().unwrap();
+    let point = world.server.store("backup", "long ago", world.server.files());
+    let mut record = Record::new(JobKind::Backup, &job.key(), &job.name, &job.engine, &job.target);
+    record.phase = Phase::Verifying;
+    let time = dr_resources::clock::now() - jiff::SignedDuration::from_hours(2);
+    record.point = Some(PinnedPoint { id: point.id, time, bytes: None });
     let acquired = world.storage.acquire(&record).await.unwrap();
-    let mut record = acquired.found.unwrap();
-    let point = record.point.as_mut().unwrap();
-    point.time -= jiff::SignedDuration::from_hours(2);
     acquired.lease.write(&record).await.unwrap();
     acquired.lease.release().await;
     world.server.write_file("a", "written since");
-    let stored = world.backup(&job, None).await.unwrap();
-    assert_eq!(content_of(&world, stored), "written since");
+    world.backup(&job, None).await.unwrap();
+    assert_eq!(stored(&world).await.files["a"], "written since");
 }
 
 /// A backup whose process died when its point was stored.
@@ -215,10 +219,11 @@ fn dead_after_storing() -> World {
     world
 }
 
-/// What the file `a` holds in the point of a backup.
-fn content_of(world: &World, stored: BackupResult) -> String {
-    let id = stored.point.unwrap().id;
-    world.server.points().into_iter().find(|point| point.id == id).unwrap().files["a"].clone()
+/// The point that the record of the backup names.
+async fn stored(world: &World) -> StoredPoint {
+    let record = world.storage.read(&world.backup_job().key()).await.unwrap().unwrap();
+    let id = record.point.unwrap().id;
+    world.server.points().into_iter().find(|point| point.id == id).unwrap()
 }
 
 #[tokio::test]
