@@ -20,7 +20,7 @@ pub enum FirstBackup {
 pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), RunError> {
     let half = |record: &&Record| {
         let restores = record.kind == JobKind::Restore && record.left_half();
-        restores && record.writes.is_some() && record.writes == probe.incarnation
+        restores && probe.is(record.writes.as_deref())
     };
     if let Some(half) = records.iter().find(half) {
         return Err(RunError::HalfRestored { key: half.key.clone(), target: half.target.clone() });
@@ -62,8 +62,7 @@ fn was_restored(probe: &Probe, records: &[Record]) -> bool {
     let filled = |record: &Record| {
         record.kind == JobKind::Restore
             && record.verdict == Some(Verdict::Restored)
-            && record.incarnation.is_some()
-            && record.incarnation == probe.incarnation
+            && probe.is(record.incarnation.as_deref())
     };
     records.iter().any(filled)
 }
