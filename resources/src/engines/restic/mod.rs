@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod backup;
 pub(crate) mod crypto;
+pub mod drill;
 pub mod error;
 pub mod folder;
 pub mod forget;

@@ -1,5 +1,6 @@
 //! A job, done.
 
+use super::super::drill;
 use super::super::error::EngineError;
 use super::super::forget::{ForgetReport, forget};
 use super::super::locks::{self, Lost, Mode, RepositoryLock, Request};
@@ -153,6 +154,9 @@ impl Work<'_> {
     }
 
     fn restore(&self, options: &RestoreOptions) -> Result<RestoreReport, EngineError> {
+        if let Some(folder) = &options.drill {
+            drill::parent(folder, &options.to, false)?;
+        }
         // Nobody takes the run over while this process still writes.
         let _work = WorkLock::take(&options.to).map_err(|error| EngineError::Destination {
             path: options.to.display().to_string(),

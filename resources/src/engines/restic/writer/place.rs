@@ -1,5 +1,6 @@
 //! The destination of a restore: every name is resolved below an open folder, and no link is ever followed.
 
+use super::super::drill;
 use super::super::error::EngineError;
 use super::super::source::is_ledger_name;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
@@ -47,8 +48,8 @@ impl Fault {
 }
 
 impl Place {
-    /// Opens the folder that holds `to`; nothing is written.
-    pub fn open(to: &Path) -> std::result::Result<Self, EngineError> {
+    /// Opens the folder that holds `to`, in a drill by a way that leaves its folder by no link; nothing is written.
+    pub fn open(to: &Path, drill: Option<&Path>) -> std::result::Result<Self, EngineError> {
         let refuse =
             |path: &Path, reason: String| EngineError::Destination { path: path.display().to_string(), reason };
         let clean = to.components().all(|part| !matches!(part, std::path::Component::ParentDir));
@@ -58,7 +59,10 @@ impl Place {
         let base_path = to.parent().unwrap_or(to);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fail = |error: Errno| refuse(base_path, std::io::Error::from(error).to_string());
-        let base = rustix::fs::open(base_path, flags, Mode::empty()).map_err(fail)?;
+        let base = match drill {
+            Some(drill) => drill::parent(drill, to, false)?.ok_or_else(|| fail(Errno::NOENT))?,
+            None => rustix::fs::open(base_path, flags, Mode::empty()).map_err(fail)?,
+        };
         let hash = hex::encode(&Sha256::digest(to.as_os_str().as_bytes())[..4]);
         Ok(Self {
             base,

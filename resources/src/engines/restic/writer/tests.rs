@@ -43,6 +43,28 @@ fn partials(root: &Path) -> usize {
 }
 
 #[test]
+fn a_drill_writes_nothing_through_a_link_that_came_back() {
+    let (world, options) = stored(&[("a", b"of the point")]);
+    let (drill, production) = (world.output().join("drill"), world.output().join("production"));
+    fs::create_dir_all(&drill).unwrap();
+    fs::create_dir(&production).unwrap();
+    symlink(&production, drill.join("data")).unwrap();
+    let through = RestoreOptions { to: drill.join("data/docs"), drill: Some(drill.clone()), ..options.clone() };
+    match world.restore(&through) {
+        Err(EngineError::Destination { path, reason }) => {
+            assert_eq!(path, drill.join("data").display().to_string());
+            assert!(reason.contains("symbolic link"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs::read_dir(&production).unwrap().count(), 0);
+    fs::create_dir(drill.join("srv")).unwrap();
+    let beside = RestoreOptions { to: drill.join("srv/docs"), drill: Some(drill.clone()), ..options };
+    world.restore(&beside).unwrap();
+    assert_eq!(fs::read(drill.join("srv/docs/a")).unwrap(), b"of the point");
+}
+
+#[test]
 fn what_we_stored_comes_back_with_everything() {
     let (world, options) = planted();
     let report = world.restore(&options).unwrap();
@@ -328,7 +350,7 @@ fn what_a_killed_restore_left_behind_is_cleaned_by_the_next() {
     let (world, options) = stored(&[("folder/a", b"1")]);
     world.restore(&options).unwrap();
     // the name that a file of this destination has while it is written
-    let place = super::place::Place::open(&options.to).unwrap();
+    let place = super::place::Place::open(&options.to, None).unwrap();
     let folder = place.folder(Path::new("tree/folder")).unwrap();
     let (name, file) = place.new_file(&folder).unwrap();
     drop(file);
