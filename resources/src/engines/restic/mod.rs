@@ -7,6 +7,7 @@ pub mod drill;
 pub mod error;
 pub mod folder;
 pub mod forget;
+pub mod index;
 pub mod keys;
 pub mod listing;
 pub mod locks;
