@@ -90,7 +90,8 @@ impl Site {
 
     /// The ledger of the repository.
     pub fn ledger(&self) -> Result<StoreLedger, StoreError> {
-        Ok(StoreLedger::new(self.ledger_store()?, ""))
+        let ledger = StoreLedger::new(self.ledger_store()?, "");
+        Ok(if self.folder().is_some() { ledger.nearby() } else { ledger })
     }
 
     /// The folder, of a local repository.
