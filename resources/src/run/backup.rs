@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Backup, Cancel, EngineError, Journal, ReadBack, RunError, check_after};
+use super::{Backup, Cancel, EngineError, History, Journal, ReadBack, RunError, check_after};
 use crate::clock;
 use crate::ledger::{
     Counts, JobKind, LastRun, LedgerError, LedgerStore, Phase, PinnedPoint, Record, Triggers, Verdict, pinned_points,
@@ -203,6 +203,15 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
     })
 }
 
+/// What is backed up, before it is.
+#[derive(Default)]
+struct Seen {
+    /// Which one it is.
+    incarnation: Option<String>,
+    /// What can't be told of it, for people.
+    doubts: Vec<String>,
+}
+
 struct Run<'a> {
     job: &'a BackupJob,
     parts: &'a BackupParts<'a>,
@@ -245,11 +254,12 @@ impl Run<'_> {
         };
         let finish = found.as_ref().is_some_and(stored);
         self.refuse_half().await?;
-        if !finish {
-            self.guard().await?;
-        }
+        let seen = if finish { Seen::default() } else { self.guard().await? };
         self.begin(finish).await?;
-        let mut warnings = if finish { Vec::new() } else { self.write().await? };
+        let mut warnings = seen.doubts;
+        if !finish {
+            warnings.extend(self.write(seen.incarnation).await?);
+        }
         // Reading back and pruning count their own work.
         let held = self.journal.record().await.counts;
         self.check().await?;
@@ -290,15 +300,22 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Refuses to store a new or empty thing over a full history.
-    async fn guard(&self) -> Result<(), RunError> {
+    /// Looks at what is backed up, and refuses to store a new or empty thing over a full history.
+    async fn guard(&self) -> Result<Seen, RunError> {
         if self.job.first_backup == FirstBackup::Allow {
-            return Ok(());
+            return Ok(Seen::default());
         }
         let failed = |step: &'static str| move |source: EngineError| RunError::BeforeWriting { step, source };
         let histories = self.parts.engine.histories().await.map_err(failed("looking at what is backed up"))?;
+        let named: Vec<&str> = histories.iter().filter_map(|history| history.probe.incarnation.as_deref()).collect();
+        let incarnation = (!named.is_empty()).then(|| named.join(","));
         let records = self.records().await?;
-        histories.iter().try_for_each(|history| guard::check(&history.points, &history.probe, &records))
+        let mut doubts = Vec::new();
+        for History { points, probe } in &histories {
+            guard::check(points, probe, &records)?;
+            doubts.extend(guard::doubt(points, probe, &records));
+        }
+        Ok(Seen { incarnation, doubts })
     }
 
     /// The records of every ledger that may know of this storage or of what is backed up.
@@ -309,7 +326,7 @@ impl Run<'_> {
         records(&all).await
     }
 
-    async fn write(&self) -> Result<Vec<String>, RunError> {
+    async fn write(&self, incarnation: Option<String>) -> Result<Vec<String>, RunError> {
         self.journal.enter(Phase::Writing).await?;
         let stored =
             self.parts.engine.backup(&self.journal).await.map_err(|source| self.failed("the backup", source))?;
@@ -322,6 +339,7 @@ impl Run<'_> {
             .change(|record| {
                 record.point = Some(stored.point);
                 record.reads = reads;
+                record.incarnation = incarnation;
                 record.counts = Counts { files: stored.held.items, bytes: stored.held.bytes, ..record.counts };
                 record.phase = Phase::Verifying;
             })
