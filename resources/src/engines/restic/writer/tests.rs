@@ -306,6 +306,26 @@ fn a_destination_that_is_a_mount_point_is_restored_to_and_cleaned_but_not_mounts
 }
 
 #[test]
+fn what_is_mounted_from_the_same_disk_is_not_emptied_at_its_source() {
+    let (world, options) = stored(&[("a", b"1")]);
+    let (source, extra) = (world.folder.path().join("elsewhere"), world.output().join("extra"));
+    fs::create_dir_all(source.join("below")).unwrap();
+    fs::write(source.join("below/file"), "x").unwrap();
+    let inner = extra.join("mounted");
+    fs::create_dir_all(&inner).unwrap();
+    fs::create_dir(world.output().join("gone")).unwrap();
+    let mount = std::process::Command::new("mount").arg("--bind").args([&source, &inner]).status();
+    if !mount.is_ok_and(|status| status.success()) {
+        return; // only root may mount
+    }
+    let report = world.restore(&RestoreOptions { extra: Extra::Delete, ..options });
+    let kept = source.join("below/file").exists();
+    std::process::Command::new("umount").arg(&inner).status().unwrap();
+    assert!(kept, "the source of a bind mount was emptied: {report:?}");
+    assert_eq!((report.unwrap().deleted, world.output().join("gone").exists()), (1, false));
+}
+
+#[test]
 fn a_store_that_does_not_answer_ends_the_restore_and_is_named() {
     use super::super::error::StoreProblem;
     use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
