@@ -183,7 +183,7 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
     };
     let (warning, acquired) = tokio::select! {
         acquired = acquired => acquired?,
-        () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase }),
+        () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase, aftermath: "nothing was begun here" }),
     };
     let found = acquired.found;
     let run = Run { job, parts, journal: Journal::new(acquired.lease, found.clone().unwrap_or_else(|| fresh.clone())) };
@@ -226,7 +226,7 @@ impl Run<'_> {
             result = self.run(found) => result,
             () = self.parts.cancel.cancelled() => {
                 let phase = self.journal.record().await.phase;
-                Err(RunError::Interrupted { key, phase })
+                Err(RunError::Interrupted { key, phase, aftermath: self.parts.engine.interrupted() })
             }
             () = self.journal.lost() => Err(LedgerError::LeaseLost { key }.into()),
         }

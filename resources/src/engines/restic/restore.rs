@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::error::EngineError as Error;
 use super::points::{self, Phase, SAFETY_TAG, Series};
-use super::site::{Site, failure, unexpected};
+use super::site::{ENDS_WITH_US, Site, failure, unexpected};
 use super::source::BackupOptions;
 use super::worker::{Job, Outcome};
 use super::writer::{Extra, RestoreOptions};
@@ -73,6 +73,10 @@ pub fn as_run_point(point: &points::Point) -> Option<Point> {
 
 #[async_trait]
 impl Points for PathRestore {
+    fn interrupted(&self) -> &'static str {
+        ENDS_WITH_US
+    }
+
     async fn list(&self) -> Result<Listing, EngineError> {
         list(&self.site, &self.series).await
     }

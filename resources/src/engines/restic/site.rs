@@ -36,6 +36,9 @@ pub struct Site {
     pub clients: S3Clients,
 }
 
+/// What becomes of the work of an interrupted run: a worker ends with whoever started it.
+pub const ENDS_WITH_US: &str = "its work was stopped where it was, what is done is kept, and nothing was undone";
+
 /// How far apart progress is written down: often enough to watch, seldom enough not to matter.
 const PROGRESS: Duration = Duration::from_millis(500);
 

@@ -29,7 +29,8 @@ impl Run<'_> {
             result = self.run(found) => result,
             () = self.parts.cancel.cancelled() => {
                 let record = self.journal.record().await;
-                Err(RunError::Interrupted { key: record.key, phase: record.phase })
+                let aftermath = self.parts.engine.interrupted();
+                Err(RunError::Interrupted { key: record.key, phase: record.phase, aftermath })
             }
             () = self.journal.lost() => Err(LedgerError::LeaseLost { key: self.job.key() }.into()),
         }
