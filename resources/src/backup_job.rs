@@ -285,7 +285,8 @@ impl BackupJobs {
             cancel: deadline.cancel(),
         };
         let result = run::backup(&job, cause, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
-        jobs::report(context, name, &result.warnings);
+        // The plan of the same apply speaks of the job.
+        jobs::report(context, &format!("the backup of {name}"), &result.warnings);
         Ok(result)
     }
 

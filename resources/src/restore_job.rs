@@ -590,7 +590,8 @@ impl RestoreJobs {
             cancel: deadline.cancel(),
         };
         let run = run::restore(&job, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
-        jobs::report(context, name, &run.warnings);
+        // The plan of the same apply speaks of the job.
+        jobs::report(context, &format!("the restore of {name}"), &run.warnings);
         let unseen = |error: &dyn std::error::Error| Diagnostics::error(action.clone(), format!("{error}."));
         let probe = engine.probe().await.map_err(|error| unseen(&error))?;
         let standing = match model.performs() {

@@ -190,13 +190,19 @@ impl Shared {
         })
     }
 
+    /// The folder below which a drill restores paths; `None` outside of drills.
+    pub fn drill_folder(&self) -> Option<PathBuf> {
+        let settings = self.settings().filter(|settings| settings.is_drill())?;
+        Some(settings.drill.known()?.path.text()?.into())
+    }
+
     /// Where a path is restored to: itself, or below the drill's folder in a drill.
     pub fn destination(&self, to: &str) -> Result<PathBuf, Diagnostics> {
-        let Some(settings) = self.settings().filter(|settings| settings.is_drill()) else {
+        if !self.is_drill() {
             return Ok(PathBuf::from(to));
-        };
-        match settings.drill.known().and_then(|drill| drill.path.text()) {
-            Some(folder) => Ok(PathBuf::from(folder).join(to.trim_start_matches('/'))),
+        }
+        match self.drill_folder() {
+            Some(folder) => Ok(folder.join(to.trim_start_matches('/'))),
             None => Err(Diagnostics::error(
                 "This drill restores no paths",
                 "Set `drill = { path = \"/var/tmp/drill\" }` in the provider block: paths are restored below it.",

@@ -20,6 +20,9 @@ struct Arguments {
     /// Little data, for a look or a test.
     #[arg(long)]
     small: bool,
+    /// How many bytes of data there are at least, where it is to take a while.
+    #[arg(long)]
+    bytes: Option<u64>,
 }
 
 fn main() -> Result<()> {
@@ -31,10 +34,11 @@ fn main() -> Result<()> {
         }
         None => tempfile::Builder::new().prefix("dr-quickstart-").tempdir()?.keep(),
     };
+    let usual = if arguments.small { Recipe::small(2026) } else { Recipe::quickstart() };
     tell(&Options {
         provider: arguments.provider.canonicalize().context("there is no provider")?,
         cli: Cli::any()?,
         root: root.canonicalize()?,
-        recipe: if arguments.small { Recipe::small(2026) } else { Recipe::quickstart() },
+        recipe: Recipe { bytes: arguments.bytes.unwrap_or(usual.bytes), ..usual },
     })
 }

@@ -68,6 +68,7 @@ pub(super) fn follow(mut command: Running, storage: &Storage) -> Result<Run> {
     bar.set_style(ProgressStyle::with_template("   [{bar:30}] {msg}")?.progress_chars("=> "));
     let (began, mut said) = (Instant::now(), Instant::now());
     let mut first: Option<Instant> = None;
+    let mut unsaid = None;
     while !command.ended()? {
         std::thread::sleep(LOOK);
         let Some(position) = storage.position() else { continue };
@@ -77,10 +78,18 @@ pub(super) fn follow(mut command: Running, storage: &Storage) -> Result<Run> {
             bar.set_length(position.total_bytes.unwrap_or(position.bytes).max(1));
             bar.set_position(position.bytes);
             bar.set_message(line);
-        } else if said.elapsed() >= SAY {
-            println!("   {:>4.0} s  {line}", began.elapsed().as_secs_f64());
-            said = Instant::now();
+            continue;
         }
+        let line = format!("   {:>4.0} s  {line}", began.elapsed().as_secs_f64());
+        if said.elapsed() >= SAY {
+            println!("{line}");
+            (said, unsaid) = (Instant::now(), None);
+        } else if position.bytes > 0 {
+            unsaid = Some(line);
+        }
+    }
+    if let Some(line) = unsaid {
+        println!("{line}");
     }
     bar.finish_and_clear();
     command.wait()

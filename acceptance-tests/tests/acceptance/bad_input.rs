@@ -31,7 +31,9 @@ both_clis!(
     a_flipped_bit_in_a_pack_names_the_files_and_keeps_the_rest,
     a_truncated_pack_names_the_files_and_keeps_the_rest,
     a_missing_pack_names_the_files_and_keeps_the_rest,
-    a_truncated_index_key_or_config_is_named,
+    a_broken_key_or_config_is_named_with_what_to_do,
+    what_a_broken_index_names_comes_back_and_the_file_is_named,
+    a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone,
     a_live_lock_keeps_old_points_and_a_dead_one_is_cleared,
 );
 
@@ -290,21 +292,84 @@ fn a_missing_pack_names_the_files_and_keeps_the_rest(scene: &mut Scene) -> Resul
     with_a_broken_pack(scene, |_| None)
 }
 
-fn a_truncated_index_key_or_config_is_named(scene: &mut Scene) -> Result<()> {
+/// Half of a file, and a file with one flipped bit.
+fn broken(good: &[u8]) -> [Vec<u8>; 2] {
+    let mut flipped = good.to_vec();
+    flipped[good.len() / 2] ^= 4;
+    [good[..good.len() / 2].to_vec(), flipped]
+}
+
+fn a_broken_key_or_config_is_named_with_what_to_do(scene: &mut Scene) -> Result<()> {
     let before = scene.backed_up()?;
     scene.lose_data()?;
-    let config = vec![scene.repository().join("config")];
-    for files in [repository_files(scene, "index")?, repository_files(scene, "keys")?, config] {
-        for file in files {
-            let good = fs::read(&file)?;
-            overwrite(&file, &good[..good.len() / 2])?;
-            let run = scene.workspace.apply()?.fails(&["dr_"]);
-            run.with_context(|| format!("{} was truncated", file.display()))?;
-            overwrite(&file, &good)?;
+    let config = scene.repository().join("config");
+    for file in [repository_files(scene, "keys")?, vec![config]].concat() {
+        let name = file.strip_prefix(scene.repository())?.display().to_string();
+        let good = fs::read(&file)?;
+        for bad in broken(&good) {
+            overwrite(&file, &bad)?;
+            let run = scene.workspace.apply()?.fails(&["dr_", &name, "back from another copy"]);
+            run.with_context(|| format!("{name} was broken"))?;
+            ensure!(!scene.data().exists(), "something was restored");
         }
+        overwrite(&file, &good)?;
     }
     scene.workspace.apply()?.ok()?;
     before.assert_same(&scene.data())
+}
+
+fn what_a_broken_index_names_comes_back_and_the_file_is_named(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    for file in repository_files(scene, "index")? {
+        let name = file.strip_prefix(scene.repository())?.display().to_string();
+        let good = fs::read(&file)?;
+        for bad in broken(&good) {
+            overwrite(&file, &bad)?;
+            scene.lose_data()?;
+            let run = scene.workspace.apply()?.ok()?;
+            run.says(&["Warning:", &format!("{name} is damaged"), "restic repair index"])?;
+            before.assert_same(&scene.data())?;
+        }
+        // Nothing is stored on top of it.
+        let mut documents = scene.documents();
+        documents.release = 1;
+        scene.write(&documents)?;
+        scene.workspace.apply()?.fails(&["dr_backup_job.documents", &name, "restic repair index"])?;
+        overwrite(&file, &good)?;
+        scene.workspace.apply()?.ok()?;
+    }
+    scene.workspace.plan_is_empty()
+}
+
+fn a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let index = repository_files(scene, "index")?.pop().context("there is no index")?;
+    let name = index.strip_prefix(scene.repository())?.display().to_string();
+    let (aside, packs) = (scene.workspace.path("packs"), scene.repository().join("data"));
+    let good = fs::read(&index)?;
+    overwrite(&index, &broken(&good)[1])?;
+    fs::rename(&packs, &aside)?;
+    fs::create_dir(&packs)?;
+    let mut documents = scene.documents();
+    documents.restore = "when = \"always\"\n  safety_backup = false\n  triggers = { again = 1 }".into();
+    let text = documents.configuration().replace("  when       = \"target_missing_or_empty\"\n", "");
+    scene.workspace.write(&text)?;
+    let parts = ["dr_restore_job.documents", "nothing is changed", &name, "restic repair index"];
+    scene.workspace.apply()?.fails(&parts)?.never_says(&["half written"])?;
+    before.assert_same(&scene.data())?;
+    fs::remove_dir(&packs)?;
+    fs::rename(&aside, &packs)?;
+    overwrite(&index, &good)?;
+    // Without the restore: what it did not begin stops no backup.
+    documents.release = 1;
+    let text = documents.configuration();
+    let (head, rest) = text.split_once("resource \"dr_restore_job\"").context("the restore job")?;
+    let (_, job) = rest.split_once("resource \"dr_backup_job\"").context("the backup job")?;
+    let job = job.replace("  after    = dr_restore_job.documents.ref\n", "");
+    scene.workspace.write(&format!("{head}resource \"dr_backup_job\"{job}"))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.snapshots()?.len() == 2, "{:?}", scene.snapshots()?);
+    Ok(())
 }
 
 fn a_live_lock_keeps_old_points_and_a_dead_one_is_cleared(scene: &mut Scene) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::scene::Scene;
 
 both_clis!(
     a_disk_that_is_not_mounted_is_no_lost_folder,
+    what_a_disk_without_births_holds_is_doubted_once_it_is_another_folder,
     a_backup_to_a_full_disk_is_finished_when_there_is_room,
     a_restore_to_a_full_disk_is_finished_when_there_is_room,
     a_repository_on_a_read_only_disk_is_restored_from_and_not_written_to,
@@ -71,6 +72,34 @@ fn a_disk_that_is_not_mounted_is_no_lost_folder(scene: &mut Scene) -> Result<()>
     fs::remove_dir_all(&data)?;
     scene.workspace.apply()?.ok()?;
     before.assert_same(&data)
+}
+
+fn what_a_disk_without_births_holds_is_doubted_once_it_is_another_folder(scene: &mut Scene) -> Result<()> {
+    let disk = scene.workspace.path("disk");
+    let Some(_mount) = Mount::new(&disk, &["-t", "ramfs", "none"])? else { return Ok(()) };
+    let data = disk.join("documents");
+    make(&data, &Recipe::small(7))?;
+    let mut documents = scene.documents();
+    documents.data = hcl_string(&data);
+    let doubt = "no record that a backup has read it";
+    for release in [0, 1] {
+        documents.release = release;
+        scene.write(&documents)?;
+        scene.workspace.apply()?.ok()?.never_says(&[doubt])?;
+    }
+    fs::rename(&data, disk.join("old"))?;
+    make(&data, &Recipe::small(8))?;
+    for (release, doubted) in [(2, true), (3, false)] {
+        documents.release = release;
+        scene.write(&documents)?;
+        let run = scene.workspace.apply()?.ok()?;
+        if doubted {
+            run.says(&["Warning:", doubt])?
+        } else {
+            run.never_says(&[doubt])?
+        };
+    }
+    Ok(())
 }
 
 fn a_backup_to_a_full_disk_is_finished_when_there_is_room(scene: &mut Scene) -> Result<()> {

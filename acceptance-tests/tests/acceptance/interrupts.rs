@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use acceptance_tests::cli::Running;
 use acceptance_tests::tree::Recipe;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::scene::{Scene, wait_until};
 
 both_clis!(
     an_interrupted_backup_ends_at_once_and_the_next_apply_takes_over,
     an_interrupted_restore_ends_at_once_and_the_next_apply_takes_over,
+    a_backup_that_is_interrupted_twice_is_finished_by_the_next_apply,
     a_restore_that_is_interrupted_twice_is_finished_by_the_next_apply,
     a_killed_provider_is_taken_over_wherever_it_was,
     a_power_cut_during_a_backup_leaves_a_sound_repository,
@@ -26,14 +27,18 @@ fn unfinished(records: &[serde_json::Value]) -> bool {
     records.iter().any(|record| record["phase"] == "writing")
 }
 
-/// Interrupts a command, which has to end within two seconds, not counting what the CLI itself needs to stop.
-fn interrupt(running: Running) -> Result<()> {
+/// Interrupts a command in the run that is under way, which has to end within two seconds, not counting what the CLI itself
+/// needs to stop, and to say what became of the run.
+fn interrupt(running: Running, records: &[serde_json::Value]) -> Result<()> {
+    let record = records.iter().find(|record| record["phase"] == "writing").context("a run that writes")?;
+    let key = record["key"].as_str().context("a run has a key")?;
     running.interrupt()?;
     let interrupted = Instant::now();
     let run = running.wait_for(Duration::from_secs(60))?;
     let took = interrupted.elapsed();
     ensure!(took < Duration::from_millis(2500), "it took {took:?} to end:\n{}\n{}", run.stdout, run.stderr);
-    run.fails(&["nterrupt"])?;
+    let said = format!("{key} was interrupted at phase writing: its work was stopped where it was");
+    run.fails(&[&said, "Apply again: it goes on from there"])?;
     Ok(())
 }
 
@@ -42,7 +47,7 @@ fn an_interrupted_backup_ends_at_once_and_the_next_apply_takes_over(scene: &mut 
     scene.write(&scene.documents())?;
     let running = scene.workspace.start_apply()?;
     wait_until("the backup to write", || Ok(unfinished(&scene.backup_records()?)))?;
-    interrupt(running)?;
+    interrupt(running, &scene.backup_records()?)?;
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;
     scene.lose_data()?;
@@ -62,7 +67,7 @@ fn an_interrupted_restore_ends_at_once_and_the_next_apply_takes_over(scene: &mut
     let before = backed_up_large(scene)?;
     let running = scene.workspace.start_apply()?;
     wait_until("the restore to write", || Ok(unfinished(&scene.restore_records()?)))?;
-    interrupt(running)?;
+    interrupt(running, &scene.restore_records()?)?;
     scene.workspace.apply()?.ok()?;
     before.assert_same(&scene.data())?;
     scene.workspace.plan_is_empty()
@@ -103,6 +108,26 @@ fn a_power_cut_during_a_backup_leaves_a_sound_repository(scene: &mut Scene) -> R
     // The CLI's own lock on the state file died with it.
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;
+    scene.lose_data()?;
+    scene.workspace.apply()?.ok()?;
+    before.assert_same(&scene.data())
+}
+
+fn a_backup_that_is_interrupted_twice_is_finished_by_the_next_apply(scene: &mut Scene) -> Result<()> {
+    let before = scene.make_data_of(&large())?;
+    scene.write(&scene.documents())?;
+    let running = scene.workspace.start_apply()?;
+    wait_until("the backup to write", || Ok(unfinished(&scene.backup_records()?)))?;
+    running.interrupt()?;
+    std::thread::sleep(Duration::from_millis(100));
+    running.interrupt()?;
+    let run = running.wait_for(Duration::from_secs(10))?;
+    ensure!(!run.status.success(), "it went on: {}", run.stdout);
+    // A lease that nobody gave back has to go stale first.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "60");
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    ensure!(scene.snapshots()?.len() == 1, "{:?}", scene.snapshots()?);
     scene.lose_data()?;
     scene.workspace.apply()?.ok()?;
     before.assert_same(&scene.data())

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::restic::restic;
-use crate::scene::Scene;
+use crate::scene::{Documents, Scene};
 
 both_clis!(
     what_a_destroy_kept_the_next_apply_adopts,
@@ -17,6 +17,7 @@ both_clis!(
     one_backup_of_a_repository_is_not_deleted_with_its_job,
     replacing_a_restore_job_restores_nothing,
     a_tainted_restore_job_restores_nothing,
+    a_disk_that_has_another_number_since_is_neither_restored_again_nor_refused,
     replacing_the_target_keeps_the_repository,
     a_moved_job_is_the_same_job,
     a_rename_without_moved_adopts_everything,
@@ -111,6 +112,42 @@ fn restored_and_changed(scene: &Scene) -> Result<Manifest> {
     scene.lose_data()?;
     scene.workspace.apply()?.ok()?;
     changed(scene)
+}
+
+/// What a record says of a folder after a reboot that gave its disk another number; older records name the disk.
+fn renumber(scene: &Scene) -> Result<()> {
+    for name in crate::scene::names(&scene.workspace.path(".documents.dr/runs"))? {
+        let file = scene.workspace.path(".documents.dr/runs").join(name);
+        let mut record: Value = serde_json::from_slice(&fs::read(&file)?)?;
+        let named = record["incarnation"].as_str().context("the record names its folder")?;
+        let named: Vec<&str> = named.split('-').filter(|part| !part.contains(':')).take(2).collect();
+        record["incarnation"] = format!("99:99-{}", named.join("-")).into();
+        fs::write(file, serde_json::to_vec(&record)?)?;
+    }
+    Ok(())
+}
+
+fn a_disk_that_has_another_number_since_is_neither_restored_again_nor_refused(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    scene.lose_data()?;
+    scene.workspace.apply()?.ok()?;
+    let mut documents = scene.documents();
+    documents.restore = "when = \"always\"\n  safety_backup = false".into();
+    let text =
+        |documents: &Documents| documents.configuration().replace("  when       = \"target_missing_or_empty\"\n", "");
+    scene.workspace.write(&text(&documents))?;
+    scene.workspace.apply()?.ok()?;
+    let after = changed(scene)?;
+    renumber(scene)?;
+    scene.workspace.apply_with(&["-replace=dr_restore_job.documents"])?.ok()?.says(&["nothing was restored now"])?;
+    after.assert_same(&scene.data())?;
+    // It is younger than its newest point because it was restored.
+    renumber(scene)?;
+    documents.release = 1;
+    scene.workspace.write(&text(&documents))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.snapshots()?.len() == 2, "{:?}", scene.snapshots()?);
+    Ok(())
 }
 
 fn replacing_a_restore_job_restores_nothing(scene: &mut Scene) -> Result<()> {

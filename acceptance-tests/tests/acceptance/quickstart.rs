@@ -6,11 +6,20 @@ use acceptance_tests::cli::build_provider;
 use acceptance_tests::servers::Minio;
 use anyhow::{Result, ensure};
 
+/// Enough that somebody waits for the backup, and wants to see how far it is.
+const BYTES: u64 = 120_000_000;
+
+/// A line of how far the backup is, with a figure above zero.
+fn shows_a_backup(said: &str) -> bool {
+    let lines = said.lines().filter_map(|line| line.split_once("backup_job: writing, "));
+    lines.into_iter().any(|(_, figures)| !figures.starts_with("0 files") && !figures.contains(", 0 B"))
+}
+
 fn run(environment: &[(&str, String)]) -> Result<String> {
     let scratch = tempfile::tempdir()?;
     let folder = scratch.path().join("quickstart");
     let output = Command::new(env!("CARGO_BIN_EXE_quickstart"))
-        .args(["--small", "--provider"])
+        .args(["--small", "--bytes", &BYTES.to_string(), "--provider"])
         .arg(build_provider()?)
         .arg("--scratch")
         .arg(&folder)
@@ -27,6 +36,7 @@ fn the_quickstart_tells_its_story_to_the_end() -> Result<()> {
     for part in ["Everything is written below", "is as it was", "nothing is left to do", "What to try next"] {
         ensure!(said.contains(part), "{part:?} is not in:\n{said}");
     }
+    ensure!(shows_a_backup(&said), "how far the backup is was not shown:\n{said}");
     ensure!(said.contains("Warning:"), "the plan did not say what it will restore:\n{said}");
     Ok(())
 }

@@ -7,13 +7,14 @@ use acceptance_tests::cli::hcl_string;
 use acceptance_tests::tree::Manifest;
 use anyhow::{Context, Result, ensure};
 
-use crate::scene::Scene;
+use crate::scene::{Documents, Scene};
 
 both_clis!(
     a_policy_that_was_changed_elsewhere_is_put_right,
     two_policies_of_two_workspaces_are_refused_and_one_is_shared,
     a_read_only_target_restores_and_writes_nothing,
     a_drill_restores_below_its_folder_and_writes_nothing_else,
+    a_drill_writes_nothing_through_a_link_that_came_back,
     a_drill_deletes_nothing,
 );
 
@@ -86,8 +87,11 @@ fn a_read_only_target_restores_and_writes_nothing(scene: &mut Scene) -> Result<(
 
 /// The same configuration, as a drill.
 fn drill(scene: &Scene) -> Result<Scene> {
+    drill_of(scene, scene.documents())
+}
+
+fn drill_of(scene: &Scene, mut documents: Documents) -> Result<Scene> {
     let folder = scene.workspace.path("drill");
-    let mut documents = scene.documents();
     documents.provider =
         format!("provider \"dr\" {{\n  mode  = \"drill\"\n  drill = {{ path = {} }}\n}}", hcl_string(&folder));
     colleague(scene, &documents.configuration())
@@ -111,6 +115,41 @@ fn a_drill_restores_below_its_folder_and_writes_nothing_else(scene: &mut Scene) 
         storage.assert_same(folder).with_context(|| folder.display().to_string())?;
     }
     scene.workspace.plan_is_empty()
+}
+
+fn a_drill_writes_nothing_through_a_link_that_came_back(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let outside = scene.workspace.path("disk");
+    fs::create_dir_all(outside.join("letters"))?;
+    fs::write(outside.join("letters/one"), "of production")?;
+    std::os::unix::fs::symlink(&outside, scene.data().join("linked"))?;
+    let mut documents = scene.documents();
+    let letters = hcl_string(&scene.data().join("linked/letters"));
+    documents.more = format!(
+        r#"resource "dr_backup_job" "letters" {{
+  name   = "letters"
+  target = dr_backup_target.documents.ref
+  restic = {{ paths = [{letters}] }}
+}}
+
+resource "dr_restore_job" "letters" {{
+  name       = "letters"
+  source     = dr_backup_target.documents.ref
+  restic     = {{ path = {letters} }}
+  depends_on = [dr_restore_job.documents, dr_backup_job.letters]
+}}"#
+    );
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    let before = Manifest::of(&outside)?;
+    let drill = drill_of(scene, documents)?;
+    let link = scene.workspace.path("drill").join(scene.data().strip_prefix("/")?).join("linked");
+    let parts = ["dr_restore_job.letters", "symbolic link", "drill.path"];
+    drill.workspace.apply()?.fails(&parts)?;
+    ensure!(fs::read_link(&link)? == outside, "the link itself did not come back");
+    // Now that it is there the plan says so.
+    drill.workspace.plan()?.fails(&parts)?;
+    before.assert_same(&outside)
 }
 
 fn a_drill_deletes_nothing(scene: &mut Scene) -> Result<()> {

@@ -186,7 +186,7 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
     };
     let (warning, acquired) = tokio::select! {
         acquired = acquired => acquired?,
-        () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase }),
+        () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase, aftermath: "nothing was begun here" }),
     };
     let found = acquired.found;
     let journal = Journal::new(acquired.lease, found.clone().unwrap_or_else(|| fresh.clone()));
@@ -207,6 +207,15 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
     })
 }
 
+/// What is backed up, before it is.
+#[derive(Default)]
+struct Seen {
+    /// Which one it is.
+    incarnation: Option<String>,
+    /// What can't be told of it, for people.
+    doubts: Vec<String>,
+}
+
 struct Run<'a> {
     job: &'a BackupJob,
     cause: Cause,
@@ -222,7 +231,7 @@ impl Run<'_> {
             result = self.run(found) => result,
             () = self.parts.cancel.cancelled() => {
                 let phase = self.journal.record().await.phase;
-                Err(RunError::Interrupted { key, phase })
+                Err(RunError::Interrupted { key, phase, aftermath: self.parts.engine.interrupted() })
             }
             () = self.journal.lost() => Err(LedgerError::LeaseLost { key }.into()),
         }
@@ -246,11 +255,12 @@ impl Run<'_> {
             Some(record) => self.stored_just_now(record).await?,
             None => false,
         };
-        if !finish {
-            self.guard().await?;
-        }
+        let seen = if finish { Seen::default() } else { self.guard().await? };
         self.begin(finish).await?;
-        let mut warnings = if finish { Vec::new() } else { self.write().await? };
+        let mut warnings = seen.doubts;
+        if !finish {
+            warnings.extend(self.write(seen.incarnation).await?);
+        }
         // Reading back and pruning count their own work.
         let held = self.journal.record().await.counts;
         self.check().await?;
@@ -312,14 +322,21 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Refuses to store a new or empty thing over a full history.
-    async fn guard(&self) -> Result<(), RunError> {
+    /// Looks at what is backed up, and refuses to store a new or empty thing over a full history.
+    async fn guard(&self) -> Result<Seen, RunError> {
         if self.job.first_backup == FirstBackup::Allow {
-            return Ok(());
+            return Ok(Seen::default());
         }
         let histories = self.histories().await?;
+        let named: Vec<&str> = histories.iter().filter_map(|history| history.probe.incarnation.as_deref()).collect();
+        let incarnation = (!named.is_empty()).then(|| named.join(","));
         let records = self.records().await?;
-        histories.iter().try_for_each(|history| guard::check(&history.points, &history.probe, &records))
+        let mut doubts = Vec::new();
+        for History { points, probe } in &histories {
+            guard::check(points, probe, &records)?;
+            doubts.extend(guard::doubt(points, probe, &records));
+        }
+        Ok(Seen { incarnation, doubts })
     }
 
     /// The records of every ledger that may know of this storage or of what is backed up.
@@ -330,7 +347,7 @@ impl Run<'_> {
         records(&all).await
     }
 
-    async fn write(&self) -> Result<Vec<String>, RunError> {
+    async fn write(&self, incarnation: Option<String>) -> Result<Vec<String>, RunError> {
         self.journal.enter(Phase::Writing).await?;
         let stored =
             self.parts.engine.backup(&self.journal).await.map_err(|source| self.failed("the backup", source))?;
@@ -343,6 +360,7 @@ impl Run<'_> {
             .change(|record| {
                 record.point = Some(stored.point);
                 record.reads = reads;
+                record.incarnation = incarnation;
                 record.counts = Counts { files: stored.held.items, bytes: stored.held.bytes, ..record.counts };
                 record.phase = Phase::Verifying;
             })

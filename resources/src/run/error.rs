@@ -223,13 +223,15 @@ pub enum RunError {
     },
     /// The user asked to stop.
     #[error(
-        "stopped waiting for run {key} at phase {}; nothing was undone. Apply again: it goes on from there", .phase.as_str()
+        "run {key} was interrupted at phase {}: {aftermath}. Apply again: it goes on from there", .phase.as_str()
     )]
     Interrupted {
         /// The run.
         key: String,
         /// How far it came.
         phase: Phase,
+        /// What becomes of the work.
+        aftermath: &'static str,
     },
 }
 

@@ -9,6 +9,7 @@ mod backup;
 mod cancel;
 mod due;
 mod error;
+mod incarnation;
 mod journal;
 mod point;
 mod restore;
@@ -26,6 +27,7 @@ pub use due::{
     wants_candidate,
 };
 pub use error::{EngineError, RunError};
+pub use incarnation::Inode;
 pub use journal::Journal;
 pub use point::{ChosenPoint, NoPoint, Point, PointChoice, PointKind, choose};
 pub use restore::{OnFailure, OnMissing, Outcome, RestoreJob, RestoreParts, RestoreResult, restore};

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::incarnation;
 use crate::ledger::{Record, Verdict};
 
 /// When a restore is due, by the state of its target.
@@ -80,10 +81,27 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// Whether this is the one that a record names; of one that is not named that is not known.
+    pub fn is(&self, named: Option<&str>) -> bool {
+        named.zip(self.incarnation.as_deref()).is_some_and(|(named, there)| incarnation::is_same(named, there))
+    }
+
+    /// Whether anything of what a record names is there: an engine may name several things, with commas between them.
+    pub fn shares(&self, named: &str) -> bool {
+        let there = self.incarnation.as_deref().unwrap_or_default();
+        named.split(',').any(|part| there.split(',').any(|other| incarnation::is_same(part, other)))
+    }
+
+    /// Whether this may be among what a record names.
+    pub fn may_be_in(&self, named: &str) -> bool {
+        let there = self.incarnation.as_deref().unwrap_or_default();
+        named.split(',').any(|part| incarnation::may_be_same(part, there))
+    }
+
     /// The target as a restore that ended well left it is whole, also where the point held less than was asked for.
     pub fn beside(self, record: Option<&Record>) -> Self {
-        let filled = |record: &Record| record.verdict == Some(Verdict::Restored) && record.incarnation.is_some();
-        let is_as_left = record.is_some_and(|record| filled(record) && record.incarnation == self.incarnation);
+        let filled = |record: &Record| record.verdict == Some(Verdict::Restored);
+        let is_as_left = record.is_some_and(|record| filled(record) && self.is(record.incarnation.as_deref()));
         match self.state {
             TargetState::Partial if is_as_left => Probe { state: TargetState::Present, ..self },
             _ => self,

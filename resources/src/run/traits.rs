@@ -11,6 +11,11 @@ pub trait Points: Send + Sync {
     /// Lists them. An error when the storage is missing or can't be reached: an empty listing means that it was listed.
     async fn list(&self) -> Result<Listing, EngineError>;
 
+    /// What becomes of the work when a run is interrupted, for people.
+    fn interrupted(&self) -> &'static str {
+        "what the engine was told to do goes on without us, and nothing was undone"
+    }
+
     /// Checks that a point can be read: the secret opens it, and what it needs is there.
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError>;
 }

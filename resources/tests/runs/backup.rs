@@ -14,6 +14,7 @@ async fn a_backup_is_stored_marked_and_recorded() {
     assert!(world.storage.seen("docs").await.unwrap());
     let record = world.storage.read(&result.key).await.unwrap().unwrap();
     assert_eq!((record.last_run(), record.point), (LastRun::Succeeded, result.point));
+    assert_eq!(record.incarnation, world.server.incarnation().map(|(id, _)| id), "which one it has read");
     assert!(world.server.root().join("points.dr/seen/docs").exists());
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::folder;
 use super::points::{Point, Series};
 use super::restore::{as_run_point, pinned};
-use super::site::{Site, failure, unexpected};
+use super::site::{ENDS_WITH_US, Site, failure, unexpected};
 use super::source::BackupOptions;
 use super::verify::Depth;
 use super::worker::{Job, Outcome};
@@ -36,6 +36,10 @@ impl PathBackup {
 
 #[async_trait]
 impl Points for PathBackup {
+    fn interrupted(&self) -> &'static str {
+        ENDS_WITH_US
+    }
+
     async fn list(&self) -> Result<Listing, EngineError> {
         let all = self.site.points().await.map_err(|error| failure(&error))?;
         let points = self.options.paths.iter().flat_map(|path| self.history(&all, path)).collect();

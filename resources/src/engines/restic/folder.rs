@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statvfs, statx};
 
-use crate::run::{Probe, TargetState};
+use crate::run::{Inode, Probe, TargetState};
 
 /// Looks at `path`. `file_system` is where an earlier restore left it, if there was one.
 /// `may_make_parent`: the folder that it goes into need not exist.
@@ -59,13 +59,22 @@ fn seen(path: &Path, state: TargetState, evidence: String) -> Probe {
     let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO | StatxFlags::BTIME).ok();
     let born =
         found.as_ref().filter(|found| found.stx_mask & StatxFlags::BTIME.bits() != 0).map(|found| found.stx_btime);
-    let birth = born.map(|born| format!("{}.{:09}", born.tv_sec, born.tv_nsec));
-    let incarnation = found.as_ref().map(|found| {
-        let device = format!("{}:{}", found.stx_dev_major, found.stx_dev_minor);
-        format!("{device}-{}-{}", found.stx_ino, birth.unwrap_or_else(|| "unknown".to_owned()))
+    let incarnation = found.as_ref().map(|found| match born {
+        Some(born) => {
+            let file_system = file_system(path).filter(|id| !is_device(id, found.stx_dev_major, found.stx_dev_minor));
+            Inode { number: found.stx_ino, born: (born.tv_sec, born.tv_nsec), file_system }.to_string()
+        }
+        None => format!("{}:{}-{}-unknown", found.stx_dev_major, found.stx_dev_minor, found.stx_ino),
     });
     let born = born.and_then(|born| Timestamp::new(born.tv_sec, i32::try_from(born.tv_nsec).unwrap_or(0)).ok());
     Probe { state, incarnation, born, evidence }
+}
+
+/// Whether a file system has no id but the number of its device, as XFS and FAT: that is another one after a mount. Linux
+/// writes it as `huge_encode_dev` in include/linux/kdev_t.h does.
+fn is_device(id: &str, major: u32, minor: u32) -> bool {
+    let number = (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12);
+    u64::from_str_radix(id, 16).is_ok_and(|id| id == u64::from(number))
 }
 
 /// Whether `path` lies on another file system than `known`.
@@ -108,6 +117,25 @@ mod tests {
         assert_eq!(probe(&folder.path().join("docs"), Some("another"), false).state, TargetState::Unknown);
         let here = file_system(folder.path());
         assert_eq!(probe(folder.path(), here.as_deref(), false).state, TargetState::Empty);
+    }
+
+    #[test]
+    fn the_number_of_a_device_is_no_id_of_a_file_system() {
+        assert!(is_device("0000000000000811", 8, 17));
+        assert!(is_device("0000000000100801", 8, 257));
+        assert!(!is_device("0000000000000811", 8, 1));
+        assert!(!is_device("8b5a4c6d7e0f1a2b", 8, 17));
+    }
+
+    #[test]
+    fn a_folder_is_known_again_behind_another_device() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let seen = probe(folder.path(), None, false);
+        let named = seen.incarnation.as_deref().expect("it is there");
+        let of_older_records = named.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
+        assert!(seen.born.is_some(), "this file system knows no births");
+        assert!(seen.is(Some(&format!("7:7-{of_older_records}"))), "{named}");
+        assert!(seen.is(Some(named)));
     }
 
     #[test]

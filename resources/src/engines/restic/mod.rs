@@ -3,9 +3,11 @@
 pub mod backend;
 pub mod backup;
 pub(crate) mod crypto;
+pub mod drill;
 pub mod error;
 pub mod folder;
 pub mod forget;
+pub mod index;
 pub mod keys;
 pub mod listing;
 pub mod locks;

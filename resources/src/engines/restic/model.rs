@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use dr_framework::{Attr, Diagnostics, Model, Path, Result, Value};
 
 use super::backup::PathBackup;
-use super::folder;
+use super::error::EngineError;
 use super::points::Series;
 use super::restore::PathRestore;
 use super::site::Site;
 use super::source::{BackupOptions, OnUnreadable};
 use super::writer::Extra;
+use super::{drill, folder};
 use crate::engines::concepts::{
     BackupBlock, Look, OpenBackup, OpenRestore, RestoreBlock, StorageBlock, Target, TargetBlock, TargetKind,
     TargetServer,
@@ -205,7 +206,11 @@ impl ResticRestore {
     }
 
     fn to(&self, shared: &Shared) -> Result<Option<PathBuf>> {
-        self.to.text().map(|to| shared.destination(to)).transpose()
+        let Some(to) = self.to.text().map(|to| shared.destination(to)).transpose()? else { return Ok(None) };
+        if let Some(folder) = shared.drill_folder() {
+            drill::parent(&folder, &to, false).map_err(|error| no_way(&error))?;
+        }
+        Ok(Some(to))
     }
 }
 
@@ -259,10 +264,11 @@ impl RestoreBlock for ResticRestore {
     }
 
     fn prepare(&self, shared: &Shared) -> Result<()> {
-        match self.to(shared)? {
-            Some(to) if shared.is_drill() => make_parent(&to),
-            _ => Ok(()),
+        if let (Some(to), Some(folder)) = (self.to(shared)?, shared.drill_folder()) {
+            // A drill's folders are its own to make.
+            drill::parent(&folder, &to, true).map_err(|error| no_way(&error))?;
         }
+        Ok(())
     }
 
     async fn open(&self, shared: &Shared, source: &Reference, landmark: Option<String>) -> Result<Option<OpenRestore>> {
@@ -287,7 +293,7 @@ impl RestoreBlock for ResticRestore {
             extra: if self.extra.text() == Some("delete") { Extra::Delete } else { Extra::Keep },
             verify_existing: self.verify_existing.known().copied().unwrap_or(false),
             file_system: landmark,
-            may_make_parent: shared.is_drill(),
+            drill: shared.drill_folder(),
         };
         let target = to.display().to_string();
         let engine = Box::new(engine);
@@ -295,16 +301,8 @@ impl RestoreBlock for ResticRestore {
     }
 }
 
-/// A drill's folders are its own to make.
-fn make_parent(to: &FilePath) -> Result<()> {
-    let Some(parent) = to.parent() else { return Ok(()) };
-    std::fs::create_dir_all(parent).map_err(|error| {
-        Diagnostics::error_at(
-            Path::attribute(ENGINE).then("to"),
-            "Unable to make the drill's folder",
-            format!("{} can't be made: {error}.", parent.display()),
-        )
-    })
+fn no_way(error: &EngineError) -> Diagnostics {
+    Diagnostics::error_at(Path::attribute(ENGINE).then("to"), "Unable to restore in this drill", format!("{error}."))
 }
 
 impl ResticBackup {

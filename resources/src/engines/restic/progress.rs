@@ -11,6 +11,9 @@ pub trait Progress: Send + Sync {
     /// `count` more bytes of content are done.
     fn bytes(&self, count: u64);
 
+    /// From now on the destination may be changed.
+    fn writing(&self);
+
     /// Something that the user should know and that does not fail the job.
     fn warning(&self, message: &str);
 }
@@ -23,5 +26,6 @@ impl Progress for Silent {
     fn totals(&self, _files: u64, _bytes: u64) {}
     fn files(&self, _count: u64) {}
     fn bytes(&self, _count: u64) {}
+    fn writing(&self) {}
     fn warning(&self, _message: &str) {}
 }

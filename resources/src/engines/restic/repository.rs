@@ -15,6 +15,7 @@ use rustic_core::{
     RepositoryOptions, RusticResult,
 };
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -231,6 +232,13 @@ struct Config {
     id: String,
 }
 
+const CONFIG: &str = "`config` does not open with the repository's key. Bring it back from another copy";
+
+/// Whether a key file is what its name, the hash of its content, says.
+fn is_whole(name: &str, bytes: &[u8]) -> bool {
+    id_in(name).is_some_and(|id| id.to_hex().as_str() == hex::encode(Sha256::digest(bytes)))
+}
+
 /// Tries every key file: one that is damaged, or left over from an interrupted making, does not hide the good one.
 fn find_key(
     store: &dyn ObjectStore,
@@ -243,6 +251,10 @@ fn find_key(
     for (name, bytes) in key_files(store, runtime)? {
         let master = match keys::open(&bytes, password) {
             Ok(Some(master)) => master,
+            Ok(None) if !is_whole(&name, &bytes) => {
+                problems.push(format!("{name} is damaged"));
+                continue;
+            }
             Ok(None) => {
                 tried += 1;
                 continue;
@@ -260,7 +272,7 @@ fn find_key(
         }
     }
     Err(if opened_none {
-        EngineError::Damaged { place, what: vec!["`config` does not open with the repository's key".to_owned()] }
+        EngineError::Damaged { place, what: vec![CONFIG.to_owned()] }
     } else if tried > 0 {
         EngineError::WrongPassword { place, keys: tried }
     } else {

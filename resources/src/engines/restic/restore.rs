@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use super::error::EngineError as Error;
-use super::folder;
 use super::points::{self, Phase, SAFETY_TAG, Series};
-use super::site::{Site, failure, unexpected};
+use super::site::{ENDS_WITH_US, Site, failure, unexpected};
 use super::source::BackupOptions;
 use super::worker::{Job, Outcome};
 use super::writer::{Extra, RestoreOptions};
+use super::{drill, folder};
 use crate::engines::concepts::RestoreEngine;
 use crate::ledger::PinnedPoint;
 use crate::run::{EngineError, FirstUse, Journal, Listing, Point, PointKind, Points, Probe, Restore, Restored, Safety};
@@ -33,8 +33,8 @@ pub struct PathRestore {
     pub verify_existing: bool,
     /// The file system that an earlier restore left it on.
     pub file_system: Option<String>,
-    /// Whether the folder that it goes into is made too: a drill's own.
-    pub may_make_parent: bool,
+    /// The folder of the drill that it is part of: nothing outside is written, whatever links lead there.
+    pub drill: Option<PathBuf>,
 }
 
 /// The points of a series, as the state machines take them.
@@ -73,6 +73,10 @@ pub fn as_run_point(point: &points::Point) -> Option<Point> {
 
 #[async_trait]
 impl Points for PathRestore {
+    fn interrupted(&self) -> &'static str {
+        ENDS_WITH_US
+    }
+
     async fn list(&self) -> Result<Listing, EngineError> {
         list(&self.site, &self.series).await
     }
@@ -87,7 +91,10 @@ impl Points for PathRestore {
 #[async_trait]
 impl Restore for PathRestore {
     async fn probe(&self) -> Result<Probe, EngineError> {
-        Ok(folder::probe(&self.to, self.file_system.as_deref(), self.may_make_parent))
+        if let Some(folder) = &self.drill {
+            drill::parent(folder, &self.to, false).map_err(|error| failure(&error))?;
+        }
+        Ok(folder::probe(&self.to, self.file_system.as_deref(), self.drill.is_some()))
     }
 
     async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError> {
@@ -99,6 +106,7 @@ impl Restore for PathRestore {
             extra: self.extra,
             verify_existing: self.verify_existing,
             take_over: again,
+            drill: self.drill.clone(),
         };
         // A safety backup holds the whole destination under its own path, as it was: what is not in it came with the
         // restore that is rolled back.

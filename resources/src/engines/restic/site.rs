@@ -36,6 +36,9 @@ pub struct Site {
     pub clients: S3Clients,
 }
 
+/// What becomes of the work of an interrupted run: a worker ends with whoever started it.
+pub const ENDS_WITH_US: &str = "its work was stopped where it was, what is done is kept, and nothing was undone";
+
 /// How far apart progress is written down: often enough to watch, seldom enough not to matter.
 const PROGRESS: Duration = Duration::from_millis(500);
 
@@ -90,7 +93,8 @@ impl Site {
 
     /// The ledger of the repository.
     pub fn ledger(&self) -> Result<StoreLedger, StoreError> {
-        Ok(StoreLedger::new(self.ledger_store()?, ""))
+        let ledger = StoreLedger::new(self.ledger_store()?, "");
+        Ok(if self.folder().is_some() { ledger.nearby() } else { ledger })
     }
 
     /// The folder, of a local repository.
@@ -111,19 +115,28 @@ impl Site {
         self.worker.run(&self.order_for(job, &[]), &mut |_| {}, std::future::pending()).await
     }
 
-    /// Has a worker do it, and writes down how far it is and which lock it holds.
+    /// Has a worker do it, and writes down how far it is and which lock it holds. A restore that fails before it said that it
+    /// writes has written nothing.
     pub async fn order_with(&self, job: Job, journal: &Journal) -> Result<Outcome, run::EngineError> {
         let (sender, mut events) = mpsc::unbounded_channel();
+        let restores = matches!(job, Job::Restore { .. });
         let order = self.order_for(job, journal.inherited_locks());
-        // Nobody listens any more only when the run has ended.
-        let mut send = move |event: &Event| drop(sender.send(event.clone()));
-        let work = async {
-            let outcome = self.worker.run(&order, &mut send, std::future::pending()).await;
-            drop(send);
-            outcome
+        let work = async move {
+            let mut writes = false;
+            let mut hear = |event: &Event| {
+                writes |= *event == Event::Writing;
+                // Nobody listens any more only when the run has ended.
+                drop(sender.send(event.clone()));
+            };
+            let outcome = self.worker.run(&order, &mut hear, std::future::pending()).await;
+            outcome.map_err(|error| match (restores, writes) {
+                (true, true) => run::EngineError::new(words(&error)),
+                (true, false) => run::EngineError::nothing_written(words(&error)),
+                (false, _) => failure(&error),
+            })
         };
         let (outcome, written) = tokio::join!(work, follow(&mut events, journal));
-        let outcome = outcome.map_err(|error| failure(&error))?;
+        let outcome = outcome?;
         written.map_err(|error| run::EngineError::new("the run could not be written down").because(error))?;
         Ok(outcome)
     }
@@ -171,7 +184,7 @@ async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) 
                 }
             }
             Event::Warning(warning) => tracing::warn!(warning, "the worker has something to say"),
-            Event::Opened | Event::Done(_) | Event::Failed(_) => {}
+            Event::Opened | Event::Writing | Event::Done(_) | Event::Failed(_) => {}
         }
     }
     if let Some(counts) = last {
@@ -180,12 +193,17 @@ async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) 
     Ok(())
 }
 
-/// An error of the engine as the state machines take it.
-pub fn failure(error: &EngineError) -> run::EngineError {
-    let message = match error.hint() {
+/// What happened, and what to do about it.
+fn words(error: &EngineError) -> String {
+    match error.hint() {
         Some(hint) => format!("{error}. {hint}"),
         None => error.to_string(),
-    };
+    }
+}
+
+/// An error of the engine as the state machines take it, of a job that changes no target.
+pub fn failure(error: &EngineError) -> run::EngineError {
+    let message = words(error);
     let untouched = matches!(
         error,
         EngineError::NoRepository { .. }

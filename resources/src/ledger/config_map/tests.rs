@@ -44,7 +44,13 @@ impl Server {
         let cluster = Cluster::with_client("prod", kube::Client::new(service, "default"), Unreachable::Fail);
         let mut ledger = ConfigMapLedger::new(cluster, "docs");
         let millis = Duration::from_millis;
-        ledger.ledger.timing = Timing { stale: millis(400), renew: millis(100), settle: millis(40), look: millis(20) };
+        ledger.ledger.timing = Timing {
+            stale: millis(400),
+            renew: millis(100),
+            settle: millis(40),
+            look: millis(20),
+            progress: millis(50),
+        };
         ledger
     }
 

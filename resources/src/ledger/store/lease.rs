@@ -1,6 +1,7 @@
 //! A held record in an object store, renewed in the background.
 
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
@@ -88,6 +89,11 @@ impl Held {
         }
     }
 
+    /// How long ago the record was written.
+    fn age(&self) -> Duration {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     async fn renew(&self) {
         let bump = |record: &mut Record| {
             if let Some(lease) = &mut record.lease {
@@ -95,16 +101,15 @@ impl Held {
             }
         };
         let timing = self.ledger.timing;
-        let age = || self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         // Others may take it over after `stale`; to stop before that leaves them the margin of one renewal. A store that
         // answers late is waited for until then.
         let life = timing.stale - timing.renew;
-        match tokio::time::timeout(life.saturating_sub(age()), self.change(bump)).await {
+        match tokio::time::timeout(life.saturating_sub(self.age()), self.change(bump)).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
             Err(_) => tracing::warn!("the lease was not renewed in time"),
         }
-        if age() >= life {
+        if self.age() >= life {
             self.lost.send_replace(true);
         }
     }
@@ -124,8 +129,17 @@ impl Lease for StoreLease {
     }
 
     async fn progress(&self, counts: &Counts) {
-        // Goes out with the next renewal.
         self.held.current.lock().await.record.counts = *counts;
+        let spacing = self.held.ledger.timing.progress;
+        if self.held.age() < spacing {
+            return; // It goes out with the next one, or with the renewal.
+        }
+        // A store that answers late is not waited for: the renewal is there for that.
+        match tokio::time::timeout(spacing, self.held.change(|_| {})).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "progress was not written"),
+            Err(_) => tracing::debug!("progress was not written in time"),
+        }
     }
 
     async fn lost(&self) {

@@ -62,7 +62,8 @@ fn ledger(ignores_conditions: bool) -> (Arc<Memory>, StoreLedger, Record) {
     let memory = Arc::new(Memory { ignores_conditions, ..Memory::default() });
     let mut ledger = StoreLedger::new(memory.clone(), "docs.dr/");
     let millis = Duration::from_millis;
-    ledger.timing = Timing { stale: millis(400), renew: millis(100), settle: millis(40), look: millis(20) };
+    ledger.timing =
+        Timing { stale: millis(400), renew: millis(100), settle: millis(40), look: millis(20), progress: millis(50) };
     (memory, ledger, Record::new(JobKind::Backup, "0123456789abcdef", "docs", "toy", "repository"))
 }
 
@@ -136,11 +137,27 @@ async fn of_many_at_once_one_holds_the_lease_at_a_time() {
 
 #[tokio::test]
 async fn progress_goes_out_with_the_renewal() {
-    let (_, ledger, record) = ledger(false);
+    let (_, mut ledger, record) = ledger(false);
+    ledger.timing.progress = Duration::from_secs(100);
     let acquired = ledger.acquire(&record).await.unwrap();
     acquired.lease.progress(&crate::ledger::Counts { files: 12, ..Default::default() }).await;
     tokio::time::sleep(Duration::from_millis(250)).await;
     assert_eq!(ledger.read(&record.key).await.unwrap().unwrap().counts.files, 12);
+}
+
+#[tokio::test]
+async fn progress_goes_out_before_the_renewal_and_not_each_time() {
+    let (memory, mut ledger, record) = ledger(false);
+    ledger.timing = Timing { renew: Duration::from_secs(100), stale: Duration::from_secs(400), ..ledger.timing };
+    let acquired = ledger.acquire(&record).await.unwrap();
+    let before = memory.writes.load(Ordering::Relaxed);
+    for files in 1..=20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        acquired.lease.progress(&crate::ledger::Counts { files, ..Default::default() }).await;
+    }
+    let written = memory.writes.load(Ordering::Relaxed) - before;
+    assert!((1..=5).contains(&written), "{written} writes in 200 ms, 50 apart");
+    assert!(ledger.read(&record.key).await.unwrap().unwrap().counts.files > 0);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub enum FirstBackup {
 pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), RunError> {
     let half = |record: &&Record| {
         let restores = record.kind == JobKind::Restore && record.left_half();
-        restores && record.writes.is_some() && record.writes == probe.incarnation
+        restores && probe.is(record.writes.as_deref())
     };
     if let Some(half) = records.iter().find(half) {
         return Err(RunError::HalfRestored { key: half.key.clone(), target: half.target.clone() });
@@ -32,6 +32,32 @@ pub fn check(points: &[Point], probe: &Probe, records: &[Record]) -> Result<(), 
         Some(what) => Err(RunError::FirstBackup { what, count: older.len(), newest }),
         None => Ok(()),
     }
+}
+
+/// What can't be told of a thing that is there: where no birth is known, whether it is the one that older points were taken of.
+///
+/// Only a warning. Where births are unknown (NFS of older kernels, FUSE), numbers of folders may change with each mount: to
+/// refuse would stop backups of what is in order, for everybody there.
+pub fn doubt(points: &[Point], probe: &Probe, records: &[Record]) -> Option<String> {
+    if probe.state != TargetState::Present || probe.born.is_some() || probe.incarnation.is_none() {
+        return None;
+    }
+    let holds = |point: &&Point| point.kind == PointKind::Backup && point.holds_nothing() != Some(true);
+    let count = points.iter().filter(holds).count();
+    let was_read = |record: &Record| {
+        let named = record.incarnation.as_deref().filter(|_| record.verdict == Some(Verdict::Stored));
+        named.is_some_and(|named| probe.may_be_in(named))
+    };
+    if count == 0 || records.iter().any(was_read) || was_restored(probe, records) {
+        return None;
+    }
+    let plural = if count == 1 { "" } else { "s" };
+    Some(format!(
+        "{}, and there is no telling whether it is what the {count} older recovery point{plural} hold: its file \
+         system does not say when it was made, and no record that a backup has read it. If it was made anew, restore it before \
+         older points go",
+        probe.evidence
+    ))
 }
 
 /// Refuses to remove a point of what is missing, empty or younger than it, or of which that can't be told: other points may hold
@@ -62,8 +88,7 @@ fn was_restored(probe: &Probe, records: &[Record]) -> bool {
     let filled = |record: &Record| {
         record.kind == JobKind::Restore
             && record.verdict == Some(Verdict::Restored)
-            && record.incarnation.is_some()
-            && record.incarnation == probe.incarnation
+            && probe.is(record.incarnation.as_deref())
     };
     records.iter().any(filled)
 }
@@ -119,6 +144,37 @@ mod tests {
         assert!(matches!(error, RunError::HalfRestored { .. }));
         record.writes = Some("volume-1".into());
         assert!(check(&[], &there, &[record]).is_ok());
+    }
+
+    #[test]
+    fn of_what_has_no_birth_another_one_than_was_read_is_doubted() {
+        let named = |incarnation: &str| Probe {
+            incarnation: Some(incarnation.to_owned()),
+            ..probe(TargetState::Present, None)
+        };
+        let there = named("0:45-7-unknown");
+        assert!(doubt(&[], &there, &[]).is_none(), "the first backup of all");
+        assert!(doubt(&[point(10, 3)], &there, &[]).is_some());
+        let mut record = Record::new(JobKind::Backup, "k", "docs", "restic", "local/backup");
+        record.incarnation = Some("0:45-3-unknown,0:45-7-unknown".into());
+        assert!(doubt(&[point(10, 3)], &there, std::slice::from_ref(&record)).is_some(), "it did not end");
+        record.verdict = Some(Verdict::Stored);
+        assert!(doubt(&[point(10, 3)], &there, std::slice::from_ref(&record)).is_none());
+        assert!(
+            doubt(&[point(10, 3)], &named("0:51-7-unknown"), std::slice::from_ref(&record)).is_none(),
+            "mounted again"
+        );
+        let other = named("0:45-8-unknown");
+        assert!(
+            doubt(&[point(10, 3)], &other, std::slice::from_ref(&record))
+                .unwrap()
+                .contains("no record that a backup has read it")
+        );
+        assert!(doubt(&[point(10, 0)], &other, std::slice::from_ref(&record)).is_none());
+        record.kind = JobKind::Restore;
+        record.verdict = Some(Verdict::Restored);
+        record.incarnation = Some("0:45-8-unknown".into());
+        assert!(doubt(&[point(10, 3)], &other, &[record]).is_none(), "a restore filled it");
     }
 
     #[test]

@@ -29,7 +29,8 @@ impl Run<'_> {
             result = self.run(found) => result,
             () = self.parts.cancel.cancelled() => {
                 let record = self.journal.record().await;
-                Err(RunError::Interrupted { key: record.key, phase: record.phase })
+                let aftermath = self.parts.engine.interrupted();
+                Err(RunError::Interrupted { key: record.key, phase: record.phase, aftermath })
             }
             () = self.journal.lost() => Err(LedgerError::LeaseLost { key: self.job.key() }.into()),
         }
@@ -202,17 +203,15 @@ pub(super) fn is_restored(record: &Record) -> bool {
 }
 
 /// Whether another target stands in the place of the one that the record left half: nothing of that is there, and what is was
-/// made since. A disk has another number after each mount, so a name of another kind alone says nothing.
+/// made since. Where no birth is known a folder is named by its disk, which has another number after each mount.
 fn is_replaced(record: &Record, probe: &Probe) -> bool {
-    let (Some(half), Some(there)) = (&record.writes, &probe.incarnation) else { return false };
-    let is_there = half.split(',').any(|part| there.split(',').any(|other| other == part));
+    let (Some(half), Some(_)) = (&record.writes, &probe.incarnation) else { return false };
     let made_since = probe.born.zip(record.times.updated).is_some_and(|(born, updated)| born > updated);
     // Of one that is lost in part the rest is half still.
-    !is_there && made_since && probe.state != TargetState::Partial
+    !probe.shares(half) && made_since && probe.state != TargetState::Partial
 }
 
 /// Whether the target is the one that the record filled, and still holds something.
 fn is_there(record: &Record, probe: &Probe) -> bool {
-    let same = record.incarnation.is_some() && record.incarnation == probe.incarnation;
-    same && !matches!(probe.state, TargetState::Missing | TargetState::Empty)
+    probe.is(record.incarnation.as_deref()) && !matches!(probe.state, TargetState::Missing | TargetState::Empty)
 }

@@ -203,7 +203,7 @@ pub async fn restore(job: &RestoreJob, parts: &RestoreParts<'_>) -> Result<Resto
         acquired = parts.ledger.acquire(&fresh) => acquired?,
         () = parts.cancel.cancelled() => {
             let phase = before.map_or(fresh.phase, |record| record.phase);
-            return Err(RunError::Interrupted { key: fresh.key, phase });
+            return Err(RunError::Interrupted { key: fresh.key, phase, aftermath: "nothing was begun here" });
         }
     };
     let Acquired { lease, found, waited } = acquired;

@@ -43,8 +43,17 @@ fn a_wrong_password_is_said_and_a_damaged_key_does_not_hide_the_good_one() {
         std::fs::write(lab.repo().join("keys").join(name), content).unwrap();
     }
     lab.open().unwrap();
-    std::fs::remove_file(good).unwrap();
+    let mut flipped = std::fs::read_to_string(&good).unwrap();
+    let at = flipped.find("\"salt\":\"").unwrap() + 12;
+    flipped.replace_range(at..=at, if &flipped[at..=at] == "A" { "B" } else { "A" });
+    std::fs::remove_file(&good).unwrap();
     assert!(matches!(lab.open(), Err(EngineError::NoUsableKey { problems, .. }) if problems.len() == 2));
+    std::fs::write(&good, flipped).unwrap();
+    let name = format!("keys/{}", good.file_name().unwrap().to_string_lossy());
+    let Err(EngineError::NoUsableKey { problems, .. }) = lab.open().map(|_| ()) else {
+        panic!("not the password's fault")
+    };
+    assert!(problems.contains(&format!("{name} is damaged")), "{problems:?}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! A backend that keeps a snapshot file back until it is known whether the backup is whole.
+//! A backend that keeps a snapshot file back until it is known whether the backup is whole, and damaged index files out of sight.
 
 use super::super::error::EngineError;
 use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Stands between the repository and its store. Closed, it holds the snapshot file back and remembers the first write
 /// that failed (the archiver turns some of them into log lines); open, everything passes.
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct SnapshotGate {
     inner: Arc<dyn WriteBackend>,
     state: Mutex<State>,
+    hidden: OnceLock<Vec<Id>>,
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +25,16 @@ struct State {
 impl SnapshotGate {
     /// A gate before `inner`, open.
     pub fn new(inner: Arc<dyn WriteBackend>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Mutex::default() })
+        Arc::new(Self { inner, state: Mutex::default(), hidden: OnceLock::new() })
+    }
+
+    /// Leaves files of the index out of every list; only the first call counts.
+    pub(in super::super) fn hide(&self, index: &[Id]) {
+        self.hidden.get_or_init(|| index.to_vec());
+    }
+
+    fn shows(&self, tpe: FileType, id: &Id) -> bool {
+        tpe != FileType::Index || !self.hidden.get().is_some_and(|hidden| hidden.contains(id))
     }
 
     /// Holds snapshots back from now on.
@@ -76,11 +86,15 @@ impl ReadBackend for SnapshotGate {
     }
 
     fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        self.inner.list_with_size(tpe)
+        let mut files = self.inner.list_with_size(tpe)?;
+        files.retain(|(id, _)| self.shows(tpe, id));
+        Ok(files)
     }
 
     fn list(&self, tpe: FileType) -> RusticResult<Vec<Id>> {
-        self.inner.list(tpe)
+        let mut files = self.inner.list(tpe)?;
+        files.retain(|id| self.shows(tpe, id));
+        Ok(files)
     }
 
     fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {

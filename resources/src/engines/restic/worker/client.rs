@@ -119,9 +119,10 @@ async fn converse(
     line.push(b'\n');
     input.write_all(&line).await?;
     input.flush().await?;
-    let mut lines = BufReader::new(output).lines();
-    while let Some(line) = lines.next_line().await? {
-        match serde_json::from_str(&line) {
+    // To the end, whatever a library prints between: what was not heard was not done.
+    let mut lines = BufReader::new(output).split(b'\n');
+    while let Some(line) = lines.next_segment().await? {
+        match serde_json::from_slice(&line) {
             Ok(Event::Done(outcome)) => return Ok(Some(Ok(outcome))),
             Ok(Event::Failed(error)) => return Ok(Some(Err(error))),
             Ok(event) => {

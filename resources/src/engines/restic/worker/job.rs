@@ -1,7 +1,9 @@
 //! A job, done.
 
+use super::super::drill;
 use super::super::error::EngineError;
 use super::super::forget::{ForgetReport, forget};
+use super::super::index::{self, Indexed};
 use super::super::locks::{self, Lost, Mode, RepositoryLock, Request};
 use super::super::repository::{self, Found, Opened};
 use super::super::source::{self, BackupOptions};
@@ -91,6 +93,17 @@ fn explained(error: EngineError) -> EngineError {
     }
 }
 
+/// What could not be restored, and before it what is damaged of the index: that may be why.
+fn beside(damaged: Vec<String>, error: EngineError) -> EngineError {
+    match error {
+        EngineError::NotRestored { count, names } => {
+            EngineError::NotRestored { count, names: [damaged, names].concat() }
+        }
+        EngineError::Damaged { place, what } => EngineError::Damaged { place, what: [damaged, what].concat() },
+        error => error,
+    }
+}
+
 impl Work<'_> {
     fn open(&self) -> Result<Opened, EngineError> {
         let opened = repository::open(&self.store, &self.order.password, self.runtime)?;
@@ -153,6 +166,9 @@ impl Work<'_> {
     }
 
     fn restore(&self, options: &RestoreOptions) -> Result<RestoreReport, EngineError> {
+        if let Some(folder) = &options.drill {
+            drill::parent(folder, &options.to, false)?;
+        }
         // Nobody takes the run over while this process still writes.
         let _work = WorkLock::take(&options.to).map_err(|error| EngineError::Destination {
             path: options.to.display().to_string(),
@@ -160,9 +176,14 @@ impl Work<'_> {
         })?;
         let opened = self.open()?;
         let _lock = self.lock(&opened)?;
-        let indexed =
-            opened.repository.to_indexed().map_err(|error| EngineError::repository("reading the index", &error))?;
-        writer::restore(&indexed, opened.gate, options, self.reporter.as_ref())
+        let Indexed { repository, gate, damaged } = index::read(opened, self.runtime, || self.open())?;
+        for damaged in &damaged {
+            self.reporter.warning(damaged);
+        }
+        match writer::restore(&repository, gate, options, self.reporter.as_ref()) {
+            Ok(report) => Ok(RestoreReport { warnings: [report.warnings, damaged].concat(), ..report }),
+            Err(error) => Err(beside(damaged, error)),
+        }
     }
 
     fn verify(&self, depth: Depth) -> Result<VerifyReport, EngineError> {
@@ -190,7 +211,7 @@ impl Work<'_> {
         let lock = self.lock(&opened)?;
         let Opened { repository, gate, store, lost, id, key } = opened;
         let indexed =
-            repository.to_indexed_ids().map_err(|error| EngineError::repository("reading the index", &error))?;
+            repository.to_indexed_ids().map_err(|error| index::failure(store.as_ref(), self.runtime, &error))?;
         let backup = source::backup(&indexed, &gate, &options, self.reporter.as_ref())?;
         let opened = Opened { repository: indexed.drop_index(), gate, store, lost, id, key };
         let verify = depth.map(|depth| verify(&opened, depth, self.runtime)).transpose()?;

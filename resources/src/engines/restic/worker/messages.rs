@@ -195,6 +195,8 @@ pub enum Event {
     Opened,
     /// It holds this lock now; a refreshed lock has a new id.
     Locked(String),
+    /// From now on what is restored to may be changed.
+    Writing,
     /// How far it is.
     Progress {
         /// Entries done.

@@ -75,6 +75,10 @@ impl Progress for Reporter {
         self.bytes.fetch_add(count, Relaxed);
     }
 
+    fn writing(&self) {
+        self.say(&Event::Writing);
+    }
+
     fn warning(&self, message: &str) {
         self.say(&Event::Warning(message.to_owned()));
     }

@@ -89,6 +89,90 @@ fn a_repository_is_made_filled_listed_pruned_and_checked_by_workers() {
     lab.restic_ok(&["check", "--read-data"]);
 }
 
+fn restore(lab: &Lab, point: &str, to: &std::path::Path) -> Job {
+    let options =
+        RestoreOptions { snapshot: point.into(), path: lab.data(), to: to.into(), ..RestoreOptions::default() };
+    Job::Restore { options }
+}
+
+#[test]
+fn a_restore_says_that_it_writes_before_it_does_and_not_when_it_does_not() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    let point = lab.backup(BackupOptions::default()).snapshot;
+    let to = lab.folder.path().join("restored");
+    let nowhere = run(&lab, &order(&lab, restore(&lab, &point, &lab.folder.path().join("nowhere/restored"))));
+    assert!(matches!(nowhere.0, Err(EngineError::Destination { .. })), "{:?}", nowhere.0);
+    let unknown = run(&lab, &order(&lab, restore(&lab, &"0".repeat(64), &to)));
+    assert!(unknown.0.is_err());
+    std::fs::write(&to, "a file in its place").unwrap();
+    let in_the_way = run(&lab, &order(&lab, restore(&lab, &point, &to)));
+    assert!(matches!(in_the_way.0, Err(EngineError::Destination { .. })), "{:?}", in_the_way.0);
+    for events in [nowhere.1, unknown.1, in_the_way.1] {
+        assert!(!events.contains(&Event::Writing), "{events:?}");
+    }
+    std::fs::remove_file(&to).unwrap();
+    let (restored, events) = run(&lab, &order(&lab, restore(&lab, &point, &to)));
+    assert!(restored.is_ok() && events.contains(&Event::Writing), "{restored:?} {events:?}");
+}
+
+/// Breaks a file: flips a bit of it, or leaves half of it.
+fn broken(path: &std::path::Path, flip: bool) -> Vec<u8> {
+    let good = std::fs::read(path).unwrap();
+    let mut bad = good.clone();
+    match flip {
+        true => bad[good.len() / 2] ^= 4,
+        false => bad.truncate(good.len() / 2),
+    }
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, bad).unwrap();
+    good
+}
+
+#[test]
+fn what_a_damaged_index_names_is_read_from_the_packs_and_the_file_is_named() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    let point = lab.backup(BackupOptions::default()).snapshot;
+    let index = lab.files("index/").remove(0);
+    let name = format!("index/{}", index.file_name().unwrap().to_string_lossy());
+    for flip in [false, true] {
+        let good = broken(&index, flip);
+        let to = lab.folder.path().join(format!("restored-{flip}"));
+        let (restored, _) = run(&lab, &order(&lab, restore(&lab, &point, &to)));
+        let Ok(Outcome::Restore(report)) = restored else { panic!("{restored:?}") };
+        let named = |text: &String| text.contains(&name) && text.contains("restic repair index");
+        assert!(report.warnings.iter().any(named), "{:?}", report.warnings);
+        assert_eq!(std::fs::read_to_string(to.join("file")).unwrap(), "content");
+        let (stored, _) = run(&lab, &order(&lab, backup(&lab, None)));
+        assert!(matches!(&stored, Err(EngineError::Damaged { what, .. }) if what.iter().all(named)), "{stored:?}");
+        std::fs::write(&index, good).unwrap();
+    }
+}
+
+#[test]
+fn with_a_damaged_pack_beside_it_what_the_rest_of_the_index_names_comes_back() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    lab.backup(BackupOptions::default());
+    let (indexes, packs) = (lab.files("index/"), lab.files("data/"));
+    std::fs::write(lab.data().join("later"), "more").unwrap();
+    let point = lab.backup(BackupOptions::default()).snapshot;
+    for path in &indexes {
+        broken(path, true);
+    }
+    for path in &packs {
+        broken(path, false);
+    }
+    let to = lab.folder.path().join("restored");
+    let (restored, _) = run(&lab, &order(&lab, restore(&lab, &point, &to)));
+    let Err(EngineError::NotRestored { names, .. }) = restored else { panic!("{restored:?}") };
+    assert!(names[0].starts_with("index/"), "{names:?}");
+    assert!(names[1..].iter().any(|name| name.contains("restored/file")), "{names:?}");
+    assert_eq!(std::fs::read_to_string(to.join("later")).unwrap(), "more");
+    assert!(!to.join("file").exists());
+}
+
 #[test]
 fn an_error_comes_back_as_it_was() {
     let lab = Lab::with_repository();

@@ -55,6 +55,8 @@ pub struct RestoreOptions {
     pub verify_existing: bool,
     /// Whether this goes on with a run that was interrupted: the content of what is there is compared.
     pub take_over: bool,
+    /// The folder of the drill that this is part of: the way to the destination leaves it by no link.
+    pub drill: Option<PathBuf>,
 }
 
 /// What a restore did.
@@ -88,7 +90,7 @@ where
 {
     let packs = Packs::new(backend, &repository.key())?;
     let node = find(repository, &packs, options)?;
-    let place = Place::open(&options.to)?;
+    let place = Place::open(&options.to, options.drill.as_deref())?;
     let plan = Comparison::new(repository, &packs, &place, options)?.plan(&node)?;
     let rights = Rights { root: rustix::process::geteuid().is_root() };
     run::run(repository, &packs, &place, plan, options, rights, progress)

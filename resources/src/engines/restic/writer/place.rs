@@ -1,13 +1,14 @@
 //! The destination of a restore: every name is resolved below an open folder, and no link is ever followed.
 
+use super::super::drill;
 use super::super::error::EngineError;
 use super::super::source::is_ledger_name;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, StatxAttributes, StatxFlags};
 use rustix::io::{Errno, Result};
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,8 +48,8 @@ impl Fault {
 }
 
 impl Place {
-    /// Opens the folder that holds `to`; nothing is written.
-    pub fn open(to: &Path) -> std::result::Result<Self, EngineError> {
+    /// Opens the folder that holds `to`, in a drill by a way that leaves its folder by no link; nothing is written.
+    pub fn open(to: &Path, drill: Option<&Path>) -> std::result::Result<Self, EngineError> {
         let refuse =
             |path: &Path, reason: String| EngineError::Destination { path: path.display().to_string(), reason };
         let clean = to.components().all(|part| !matches!(part, std::path::Component::ParentDir));
@@ -58,7 +59,10 @@ impl Place {
         let base_path = to.parent().unwrap_or(to);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fail = |error: Errno| refuse(base_path, std::io::Error::from(error).to_string());
-        let base = rustix::fs::open(base_path, flags, Mode::empty()).map_err(fail)?;
+        let base = match drill {
+            Some(drill) => drill::parent(drill, to, false)?.ok_or_else(|| fail(Errno::NOENT))?,
+            None => rustix::fs::open(base_path, flags, Mode::empty()).map_err(fail)?,
+        };
         let hash = hex::encode(&Sha256::digest(to.as_os_str().as_bytes())[..4]);
         Ok(Self {
             base,
@@ -125,17 +129,16 @@ impl Place {
         result
     }
 
-    /// Removes an entry with all that is below it, but no ledger and nothing on another file system. Returns how many.
+    /// Removes an entry with all that is below it, but no ledger and nothing that is mounted there. Returns how many.
     pub fn remove_all(folder: impl AsFd, name: &OsStr) -> Result<u64> {
         let folder = folder.as_fd();
-        let device = rustix::fs::fstat(folder)?.st_dev;
         let Some(stat) = stat(folder, name)? else { return Ok(0) };
         if !is_folder(&stat) {
             rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
             return Ok(1);
         }
         let inner = open_folder(folder, name)?;
-        if stat.st_dev != device {
+        if is_elsewhere(folder, &inner)? {
             return Err(Errno::XDEV);
         }
         let names = names(&inner)?;
@@ -152,6 +155,25 @@ impl Place {
         rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
         Ok(count)
     }
+}
+
+/// Whether a folder in `folder` is another file system, or any other that is mounted there: a bind mount has the same device.
+fn is_elsewhere(folder: BorrowedFd<'_>, inner: &OwnedFd) -> Result<bool> {
+    if rustix::fs::fstat(folder)?.st_dev != rustix::fs::fstat(inner)?.st_dev {
+        return Ok(true);
+    }
+    let found = rustix::fs::statx(inner, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    if found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
+    // Linux before 5.8. Where /proc is not mounted nobody knows: then it stays.
+    Ok(mount_id(folder).is_none_or(|id| Some(id) != mount_id(inner)))
+}
+
+/// The number of the mount that holds an open file.
+fn mount_id(file: impl AsFd) -> Option<String> {
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_fd().as_raw_fd())).ok()?;
+    told.lines().find_map(|line| Some(line.strip_prefix("mnt_id:")?.trim().to_owned()))
 }
 
 /// A user's own folder may be called like a ledger: only one that holds what a ledger holds is one.
@@ -202,4 +224,18 @@ pub(super) fn is_folder(stat: &Stat) -> bool {
 /// Whether it is a regular file.
 pub(super) fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_word_of_statx_a_mount_has_another_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, proc) = (File::open(folder.path()).unwrap(), File::open("/proc").unwrap());
+        assert!(mount_id(&here).is_some());
+        assert_eq!(mount_id(&here), mount_id(File::open(folder.path()).unwrap()));
+        assert_ne!(mount_id(&here), mount_id(&proc));
+    }
 }

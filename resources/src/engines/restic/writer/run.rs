@@ -44,6 +44,7 @@ where
     let recursive = options.extra == Extra::Delete;
     let mut run = Run { place, plan: &plan, state: &state, rights, recursive, report: RestoreReport::default() };
 
+    progress.writing();
     run.remove_left_over();
     let made = run.make_folders();
     state.check()?;

@@ -43,6 +43,28 @@ fn partials(root: &Path) -> usize {
 }
 
 #[test]
+fn a_drill_writes_nothing_through_a_link_that_came_back() {
+    let (world, options) = stored(&[("a", b"of the point")]);
+    let (drill, production) = (world.output().join("drill"), world.output().join("production"));
+    fs::create_dir_all(&drill).unwrap();
+    fs::create_dir(&production).unwrap();
+    symlink(&production, drill.join("data")).unwrap();
+    let through = RestoreOptions { to: drill.join("data/docs"), drill: Some(drill.clone()), ..options.clone() };
+    match world.restore(&through) {
+        Err(EngineError::Destination { path, reason }) => {
+            assert_eq!(path, drill.join("data").display().to_string());
+            assert!(reason.contains("symbolic link"), "{reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs::read_dir(&production).unwrap().count(), 0);
+    fs::create_dir(drill.join("srv")).unwrap();
+    let beside = RestoreOptions { to: drill.join("srv/docs"), drill: Some(drill.clone()), ..options };
+    world.restore(&beside).unwrap();
+    assert_eq!(fs::read(drill.join("srv/docs/a")).unwrap(), b"of the point");
+}
+
+#[test]
 fn what_we_stored_comes_back_with_everything() {
     let (world, options) = planted();
     let report = world.restore(&options).unwrap();
@@ -284,6 +306,26 @@ fn a_destination_that_is_a_mount_point_is_restored_to_and_cleaned_but_not_mounts
 }
 
 #[test]
+fn what_is_mounted_from_the_same_disk_is_not_emptied_at_its_source() {
+    let (world, options) = stored(&[("a", b"1")]);
+    let (source, extra) = (world.folder.path().join("elsewhere"), world.output().join("extra"));
+    fs::create_dir_all(source.join("below")).unwrap();
+    fs::write(source.join("below/file"), "x").unwrap();
+    let inner = extra.join("mounted");
+    fs::create_dir_all(&inner).unwrap();
+    fs::create_dir(world.output().join("gone")).unwrap();
+    let mount = std::process::Command::new("mount").arg("--bind").args([&source, &inner]).status();
+    if !mount.is_ok_and(|status| status.success()) {
+        return; // only root may mount
+    }
+    let report = world.restore(&RestoreOptions { extra: Extra::Delete, ..options });
+    let kept = source.join("below/file").exists();
+    std::process::Command::new("umount").arg(&inner).status().unwrap();
+    assert!(kept, "the source of a bind mount was emptied: {report:?}");
+    assert_eq!((report.unwrap().deleted, world.output().join("gone").exists()), (1, false));
+}
+
+#[test]
 fn a_store_that_does_not_answer_ends_the_restore_and_is_named() {
     use super::super::error::StoreProblem;
     use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
@@ -328,7 +370,7 @@ fn what_a_killed_restore_left_behind_is_cleaned_by_the_next() {
     let (world, options) = stored(&[("folder/a", b"1")]);
     world.restore(&options).unwrap();
     // the name that a file of this destination has while it is written
-    let place = super::place::Place::open(&options.to).unwrap();
+    let place = super::place::Place::open(&options.to, None).unwrap();
     let folder = place.folder(Path::new("tree/folder")).unwrap();
     let (name, file) = place.new_file(&folder).unwrap();
     drop(file);
