@@ -37,6 +37,9 @@ pub struct LockHolder {
     pub since: String,
     /// How old it is, in seconds.
     pub age_seconds: i64,
+    /// Whether it names this machine, and no such process is to be seen here.
+    #[serde(default)]
+    pub not_here: bool,
 }
 
 /// Why the engine could not do it.
@@ -248,6 +251,11 @@ impl EngineError {
             }
             EngineError::NoUsableKey { .. } => "Bring a file of `keys/` back from another copy".to_owned(),
             EngineError::UnknownVersion { .. } => "Use a newer version of this provider".to_owned(),
+            EngineError::Locked { holder, .. } if holder.not_here => format!(
+                "This machine has that name, and no process {} is to be seen on it: unless it works in a container or on \
+                 another machine of that name, it is dead, and `restic unlock` removes its lock",
+                holder.pid
+            ),
             EngineError::Locked { .. } => {
                 "Wait until it is done; when no such process lives any more, `restic unlock` removes the lock"
                     .to_owned()
@@ -322,7 +330,8 @@ fn first(names: &[String]) -> String {
 /// An age in the largest unit that says enough.
 fn duration(seconds: i64) -> String {
     match seconds {
-        ..120 => format!("{seconds} seconds ago"),
+        ..0 => "by a clock that is ahead of this one".to_owned(),
+        0..120 => format!("{seconds} seconds ago"),
         120..7200 => format!("{} minutes ago", seconds / 60),
         7200..172_800 => format!("{} hours ago", seconds / 3600),
         _ => format!("{} days ago", seconds / 86_400),
@@ -379,6 +388,7 @@ mod tests {
                 exclusive: true,
                 since: "2025-01-01T00:00:00Z".into(),
                 age_seconds: 300,
+                not_here: false,
             }),
         };
         let text = serde_json::to_string(&error).unwrap();

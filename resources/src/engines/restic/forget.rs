@@ -1,7 +1,7 @@
 //! Retention: which points go, and the space that they free.
 
 use super::error::EngineError;
-use super::locks::{self, Lost, Mode, Request};
+use super::locks::{self, Lost, Request};
 use super::points::{self, Phase, Point};
 use super::repository::Opened;
 use crate::clock;
@@ -39,11 +39,11 @@ pub fn forget(
     if before.removed.is_empty() {
         return Ok(before);
     }
-    let request = Request { mode: Mode::Exclusive, ..request.clone() };
-    let _lock = match locks::acquire(&opened.store, &opened.key, &request, lost, runtime) {
+    let _lock = match locks::acquire(&opened.store, &opened.key, request, lost, runtime) {
         Ok(lock) => lock,
         Err(error @ EngineError::Locked { .. }) => {
-            let waits = format!("{error}; old points were not removed, the next run does it");
+            let hint = error.hint().unwrap_or_default();
+            let waits = format!("{error}; old points were not removed, the next run does it. {hint}");
             let warnings = before.warnings.into_iter().chain([waits]).collect();
             let kept = before.kept + before.removed.len() as u64;
             return Ok(ForgetReport { removed: Vec::new(), kept, warnings });

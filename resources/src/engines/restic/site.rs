@@ -108,13 +108,14 @@ impl Site {
 
     /// Has a worker do it, and hears nothing on the way.
     pub async fn order(&self, job: Job) -> Result<Outcome, EngineError> {
-        self.worker.run(&self.order_for(job, &[]), &mut |_| {}, std::future::pending()).await
+        self.worker.run(&self.order_for(job, &[], None), &mut |_| {}, std::future::pending()).await
     }
 
     /// Has a worker do it, and writes down how far it is and which lock it holds.
     pub async fn order_with(&self, job: Job, journal: &Journal) -> Result<Outcome, run::EngineError> {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let order = self.order_for(job, journal.inherited_locks());
+        let run = journal.mark().await.map_err(not_written)?;
+        let order = self.order_for(job, journal.inherited_locks(), Some(run));
         // Nobody listens any more only when the run has ended.
         let mut send = move |event: &Event| drop(sender.send(event.clone()));
         let work = async {
@@ -124,12 +125,12 @@ impl Site {
         };
         let (outcome, written) = tokio::join!(work, follow(&mut events, journal));
         let outcome = outcome.map_err(|error| failure(&error))?;
-        written.map_err(|error| run::EngineError::new("the run could not be written down").because(error))?;
+        written.map_err(not_written)?;
         Ok(outcome)
     }
 
-    fn order_for(&self, job: Job, dead: &[String]) -> Order {
-        let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), none: self.read_only };
+    fn order_for(&self, job: Job, dead: &[String], run: Option<String>) -> Order {
+        let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), run, none: self.read_only };
         let (location, password, expect) = (self.location.clone(), self.password.clone(), self.expect.clone());
         Order { location, password, lock, expect, job }
     }
@@ -151,6 +152,10 @@ impl Site {
 /// A worker that answers another question than it was asked.
 pub fn unexpected() -> EngineError {
     EngineError::Worker { reason: "gave an answer to another job".to_owned(), log: Vec::new() }
+}
+
+fn not_written(error: LedgerError) -> run::EngineError {
+    run::EngineError::new("the run could not be written down").because(error)
 }
 
 async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) -> Result<(), LedgerError> {

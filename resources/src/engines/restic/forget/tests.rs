@@ -1,6 +1,7 @@
 //! What goes, what stays, and that the real restic finds the rest whole.
 
 use super::*;
+use crate::engines::restic::locks::Mode;
 use crate::engines::restic::source::BackupOptions;
 use crate::engines::restic::testing::Lab;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ fn keep_last(last: u32) -> Keep {
 }
 
 fn request() -> Request {
-    Request { mode: Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new() }
+    Request { mode: Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None }
 }
 
 fn run(lab: &Lab, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {

@@ -2,7 +2,7 @@
 
 use super::super::crypto::KeyBytes;
 use super::super::error::EngineError;
-use super::{Mode, file};
+use super::{Request, file};
 use crate::clock;
 use crate::store::ObjectStore;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,14 +33,14 @@ impl RepositoryLock {
     pub(super) fn hold(
         store: Arc<dyn ObjectStore>,
         key: KeyBytes,
-        mode: Mode,
+        request: &Request,
         id: String,
         lost: Lost,
         runtime: Handle,
     ) -> Self {
         lost(Ok(&id));
         let id = Arc::new(Mutex::new(id));
-        let refresher = runtime.spawn(keep_fresh(store.clone(), key, mode, id.clone(), lost));
+        let refresher = runtime.spawn(keep_fresh(store.clone(), key, request.clone(), id.clone(), lost));
         RepositoryLock { store, id, refresher, runtime }
     }
 
@@ -55,8 +55,8 @@ impl Drop for RepositoryLock {
         self.refresher.abort();
         let (store, runtime, id) = (&self.store, &self.runtime, &self.id);
         let refresher = &mut self.refresher;
-        // A thread of its own may wait, whichever thread drops the lock. What can't be removed is passed over as soon as
-        // this process has ended.
+        // A thread of its own may wait, whichever thread drops the lock. What can't be removed is known for dead by who
+        // takes the run over, or by who sees that this process has ended.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 runtime.block_on(async {
@@ -73,12 +73,12 @@ fn guard(id: &Mutex<String>) -> MutexGuard<'_, String> {
     id.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn keep_fresh(store: Arc<dyn ObjectStore>, key: KeyBytes, mode: Mode, id: Arc<Mutex<String>>, lost: Lost) {
+async fn keep_fresh(store: Arc<dyn ObjectStore>, key: KeyBytes, request: Request, id: Arc<Mutex<String>>, lost: Lost) {
     let mut fresh = Instant::now();
     let mut pause = REFRESH;
     loop {
         clock::sleep(pause).await;
-        match file::write(store.as_ref(), &key, mode).await {
+        match file::write(store.as_ref(), &key, request.mode, request.run.as_deref()).await {
             Ok(new) => {
                 fresh = Instant::now();
                 pause = REFRESH;

@@ -114,24 +114,25 @@ impl Work<'_> {
         }
     }
 
-    fn request(&self) -> Request {
+    fn request(&self, mode: Mode) -> Request {
         let lock = &self.order.lock;
-        Request { mode: Mode::Shared, wait: Duration::from_secs(lock.wait_seconds), dead: lock.dead.clone() }
+        let (dead, run) = (lock.dead.clone(), lock.run.clone());
+        Request { mode, wait: Duration::from_secs(lock.wait_seconds), dead, run }
     }
 
-    /// A shared lock, or none where nothing may be written.
-    fn lock(&self, opened: &Opened) -> Result<Option<RepositoryLock>, EngineError> {
+    /// A lock beside which others may work, or none where nothing may be written.
+    fn lock(&self, opened: &Opened, mode: Mode) -> Result<Option<RepositoryLock>, EngineError> {
         if self.order.lock.none {
             return Ok(None);
         }
-        locks::acquire(&self.store, &opened.key, &self.request(), self.lost(), self.runtime).map(Some)
+        locks::acquire(&self.store, &opened.key, &self.request(mode), self.lost(), self.runtime).map(Some)
     }
 
     /// Nobody else may be at work on what is removed.
     fn erase(&self) -> Result<(), EngineError> {
         self.writable()?;
         let opened = self.open()?;
-        let request = Request { mode: Mode::Exclusive, ..self.request() };
+        let request = self.request(Mode::Exclusive);
         let _lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
         self.runtime.block_on(repository::erase(self.store.as_ref()))?;
         Ok(())
@@ -159,7 +160,7 @@ impl Work<'_> {
             reason: error.to_string(),
         })?;
         let opened = self.open()?;
-        let _lock = self.lock(&opened)?;
+        let _lock = self.lock(&opened, Mode::Reading)?;
         let indexed =
             opened.repository.to_indexed().map_err(|error| EngineError::repository("reading the index", &error))?;
         writer::restore(&indexed, opened.gate, options, self.reporter.as_ref())
@@ -169,7 +170,7 @@ impl Work<'_> {
         let bars = Bars(self.reporter.clone());
         let opened = repository::open_with(&self.store, &self.order.password, self.runtime, bars)?;
         self.reporter.say(&Event::Opened);
-        let _lock = self.lock(&opened)?;
+        let _lock = self.lock(&opened, Mode::Reading)?;
         verify(&opened, depth, self.runtime)
     }
 
@@ -187,7 +188,7 @@ impl Work<'_> {
         self.writable()?;
         options.repository = options.repository.or_else(|| self.order.location.folder());
         let opened = self.open()?;
-        let lock = self.lock(&opened)?;
+        let lock = self.lock(&opened, Mode::Shared)?;
         let Opened { repository, gate, store, lost, id, key } = opened;
         let indexed =
             repository.to_indexed_ids().map_err(|error| EngineError::repository("reading the index", &error))?;
@@ -210,7 +211,7 @@ impl Work<'_> {
 
     fn forget(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
         self.writable()?;
-        let report = forget(opened, keep, pinned, &self.request(), self.lost(), self.runtime)?;
+        let report = forget(opened, keep, pinned, &self.request(Mode::Exclusive), self.lost(), self.runtime)?;
         for warning in &report.warnings {
             self.reporter.warning(warning);
         }

@@ -77,6 +77,9 @@ pub struct LockOrder {
     pub wait_seconds: u64,
     /// Ids of locks of runs that were taken over.
     pub dead: Vec<String>,
+    /// What the record of the run is known by.
+    #[serde(default)]
+    pub run: Option<String>,
     /// No lock is written: the store is read-only.
     pub none: bool,
 }

@@ -109,7 +109,7 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
     std::fs::write(lab.data().join("file"), "content").unwrap();
     lab.backup(BackupOptions::default());
     let opened = lab.open().unwrap();
-    let request = locks::Request { mode: locks::Mode::Shared, wait: Duration::ZERO, dead: Vec::new() };
+    let request = locks::Request { mode: locks::Mode::Shared, wait: Duration::ZERO, dead: Vec::new(), run: None };
     let _lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
     let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
     let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
@@ -121,7 +121,7 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
 /// A worker that waits for somebody else's lock, and whether it is alive.
 fn waiting(lab: &Lab) -> (Order, locks::RepositoryLock) {
     let opened = lab.open().unwrap();
-    let request = locks::Request { mode: locks::Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new() };
+    let request = locks::Request { mode: locks::Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None };
     let lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
     let mut order = order(lab, Job::Verify { depth: Depth::Structure });
     order.lock.wait_seconds = 600;
