@@ -121,8 +121,8 @@ pub enum EngineError {
         /// Who holds it.
         holder: Box<LockHolder>,
     },
-    /// Our own lock could not be kept fresh, so the work was stopped before someone takes it for dead.
-    #[error("the lock on {place} could not be refreshed: {reason}")]
+    /// Our own lock could not be kept, so the work was stopped before someone takes it for dead, or because someone did.
+    #[error("the lock on {place} was lost: {reason}")]
     LockLost {
         /// Where.
         place: String,
@@ -260,7 +260,7 @@ impl EngineError {
                 "Wait until it is done; when no such process lives any more, `restic unlock` removes the lock"
                     .to_owned()
             }
-            EngineError::LockLost { .. } => "Apply again once the storage answers; finished work is kept".to_owned(),
+            EngineError::LockLost { .. } => "Apply again; what is stored already is kept".to_owned(),
             EngineError::Damaged { .. } => {
                 "`restic check` and `restic repair` of the restic program show what can be saved".to_owned()
             }

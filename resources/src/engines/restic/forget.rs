@@ -39,7 +39,7 @@ pub fn forget(
     if before.removed.is_empty() {
         return Ok(before);
     }
-    let _lock = match locks::acquire(&opened.store, &opened.key, request, lost, runtime) {
+    let lock = match locks::acquire(&opened.store, &opened.key, request, lost, runtime) {
         Ok(lock) => lock,
         Err(error @ EngineError::Locked { .. }) => {
             let hint = error.hint().unwrap_or_default();
@@ -50,16 +50,19 @@ pub fn forget(
         }
         Err(error) => return Err(error),
     };
+    opened.gate.guard(lock.held());
     // Again, now that nobody else adds or removes.
     let report = choose(&points::list(opened, runtime)?, keep, pinned);
     let ids: Vec<_> = report.removed.iter().filter_map(|id| id.parse().ok()).collect();
     let failed = |error: Box<rustic_core::RusticError>| EngineError::repository("removing old recovery points", &error);
+    lock.held().check()?;
     opened.repository.delete_snapshots(&ids).map_err(failed)?;
     let options = PruneOptions::default()
         .instant_delete(true)
         .max_unused(LimitOption::Percentage(5))
         .max_repack(LimitOption::Unlimited);
     let plan = opened.repository.prune_plan(&options).map_err(failed)?;
+    lock.held().check()?;
     opened.repository.prune(&options, plan).map_err(failed)?;
     Ok(report)
 }

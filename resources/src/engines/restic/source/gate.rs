@@ -1,6 +1,8 @@
 //! A backend that keeps a snapshot file back until it is known whether the backup is whole.
 
+use super::super::backend::carried;
 use super::super::error::EngineError;
+use super::super::locks::Held;
 use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct SnapshotGate {
     inner: Arc<dyn WriteBackend>,
     state: Mutex<State>,
+    lock: Mutex<Option<Held>>,
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +27,24 @@ struct State {
 impl SnapshotGate {
     /// A gate before `inner`, open.
     pub fn new(inner: Arc<dyn WriteBackend>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Mutex::default() })
+        Arc::new(Self { inner, state: Mutex::default(), lock: Mutex::default() })
+    }
+
+    /// From now on a snapshot is written only below this lock, and something removed only while it is fresh.
+    pub fn guard(&self, lock: Held) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+    }
+
+    fn lock(&self) -> Option<Held> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever broke our lock may be removing what the snapshot refers to.
+    fn write_snapshot(&self, id: &Id, cacheable: bool, content: BytesList) -> RusticResult<()> {
+        if let Some(lock) = self.lock() {
+            lock.check().map_err(|error| carried("writing a snapshot", error))?;
+        }
+        self.inner.write_bytes(FileType::Snapshot, id, cacheable, content)
     }
 
     /// Holds snapshots back from now on.
@@ -49,7 +69,7 @@ impl SnapshotGate {
         match held {
             None => Ok(None),
             Some((id, cacheable, content)) => {
-                self.inner.write_bytes(FileType::Snapshot, &id, cacheable, content)?;
+                self.write_snapshot(&id, cacheable, content)?;
                 Ok(Some(id))
             }
         }
@@ -110,12 +130,19 @@ impl WriteBackend for SnapshotGate {
             }
             state.written = Some(*id);
         }
-        self.inner.write_bytes(tpe, id, cacheable, content).inspect_err(|error| {
+        let written = match tpe {
+            FileType::Snapshot => self.write_snapshot(id, cacheable, content),
+            _ => self.inner.write_bytes(tpe, id, cacheable, content),
+        };
+        written.inspect_err(|error| {
             self.state().failure.get_or_insert_with(|| EngineError::repository("writing to the repository", error));
         })
     }
 
     fn remove(&self, tpe: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
+        if let Some(lock) = self.lock() {
+            lock.is_fresh().map_err(|error| carried("removing", error))?;
+        }
         self.inner.remove(tpe, id, cacheable)
     }
 }

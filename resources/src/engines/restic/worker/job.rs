@@ -9,28 +9,46 @@ use super::super::verify::{Depth, VerifyReport, verify};
 use super::super::writer::{self, RestoreOptions, RestoreReport};
 use super::super::{points, progress::Progress};
 use super::bars::Bars;
+use super::fence::{Fence, Fenced};
 use super::messages::{Event, Job, Order, Outcome, Stored};
 use super::reporter::Reporter;
 use crate::connections::s3::S3Clients;
 use crate::ledger::WorkLock;
 use crate::retention::Keep;
 use crate::store::ObjectStore;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Which lock this process holds, for the thread that ends it.
+/// What this process works on and which lock it holds there, for the thread that ends it.
 #[derive(Default)]
-pub struct Holding(Mutex<Option<(Arc<dyn ObjectStore>, String)>>);
+pub struct Holding {
+    fence: Arc<Fence>,
+    store: OnceLock<Arc<dyn ObjectStore>>,
+    lock: Mutex<Option<String>>,
+}
 
 impl Holding {
-    /// The store and the lock's name in it.
-    pub fn lock(&self) -> Option<(Arc<dyn ObjectStore>, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The repository's store, for all work on it.
+    pub fn work_on(&self, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        let store = self.store.get_or_init(|| store).clone();
+        Arc::new(Fenced::new(store, self.fence.clone()))
     }
 
-    fn set(&self, store: &Arc<dyn ObjectStore>, id: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((store.clone(), format!("locks/{id}")));
+    /// It holds this lock now.
+    pub fn set(&self, id: &str) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("locks/{id}"));
+    }
+
+    /// Stops the work, then takes the lock away: the threads that do it run on until the process has ended, and below no
+    /// lock they must not change anything.
+    pub async fn let_go(&self) {
+        self.fence.shut().await;
+        let name = self.lock.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((store, name)) = self.store.get().zip(name) {
+            // Without it the lock stays until somebody sees that its process is gone.
+            let _ = store.delete(&name).await;
+        }
     }
 }
 
@@ -54,7 +72,7 @@ pub fn perform(
     let clients = S3Clients::default();
     // A long job outlives a short outage, as an apply does.
     clients.apply_begins();
-    let store = order.location.store(&clients)?;
+    let store = holding.work_on(order.location.store(&clients)?);
     let unlocked = order.lock.none;
     let work = Work { order: &order, store, reporter, holding, runtime };
     let outcome = match &order.job {
@@ -133,17 +151,18 @@ impl Work<'_> {
         self.writable()?;
         let opened = self.open()?;
         let request = self.request(Mode::Exclusive);
-        let _lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
+        let lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
+        lock.held().check()?;
         self.runtime.block_on(repository::erase(self.store.as_ref()))?;
         Ok(())
     }
 
     /// A lock that can't be kept ends the process before somebody else takes it for dead.
     fn lost(&self) -> Lost {
-        let (reporter, holding, store) = (self.reporter.clone(), self.holding.clone(), self.store.clone());
+        let (reporter, holding) = (self.reporter.clone(), self.holding.clone());
         Arc::new(move |lock| match lock {
             Ok(id) => {
-                holding.set(&store, id);
+                holding.set(id);
                 reporter.say(&Event::Locked(id.to_owned()));
             }
             Err(error) => {
@@ -189,6 +208,9 @@ impl Work<'_> {
         options.repository = options.repository.or_else(|| self.order.location.folder());
         let opened = self.open()?;
         let lock = self.lock(&opened, Mode::Shared)?;
+        if let Some(lock) = &lock {
+            opened.gate.guard(lock.held());
+        }
         let Opened { repository, gate, store, lost, id, key } = opened;
         let indexed =
             repository.to_indexed_ids().map_err(|error| EngineError::repository("reading the index", &error))?;

@@ -196,6 +196,23 @@ fn a_worker_ends_and_takes_its_lock_away_when_its_input_closes() {
 }
 
 #[test]
+fn what_lets_go_of_its_lock_changes_nothing_afterwards() {
+    let lab = Lab::new();
+    let holding = super::job::Holding::default();
+    let store = holding.work_on(lab.store.clone());
+    lab.runtime.block_on(async {
+        store.put_bytes("locks/ours", "1".into()).await.unwrap();
+        store.put_bytes("data/pack", "1".into()).await.unwrap();
+        holding.set("ours");
+        holding.let_go().await;
+        for late in [store.delete("data/pack"), store.put_bytes("snapshots/late", "1".into())] {
+            assert!(tokio::time::timeout(Duration::from_millis(50), late).await.is_err());
+        }
+    });
+    assert_eq!(lab.files(""), [lab.repo().join("data/pack")]);
+}
+
+#[test]
 fn a_worker_that_dies_or_does_not_start_is_an_error_with_its_last_words_and_without_secrets() {
     let lab = Lab::with_repository();
     let order = order(&lab, Job::Check);
