@@ -232,7 +232,7 @@ pub struct Record {
     /// Locks that it holds in the storage: whoever takes the run over may remove them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lock_ids: Vec<String>,
-    /// What its locks in the storage are marked with.
+    /// What its locks and pins in the storage are known by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
     /// Who holds it, in places without locks of their own.
@@ -330,7 +330,6 @@ impl Record {
             engine_object: None,
             reads: None,
             lock_ids: Vec::new(),
-            mark: None,
             lease: None,
             counts: Counts::default(),
             safety_point: None,

@@ -47,7 +47,7 @@ impl Journal {
         &self.inherited_locks
     }
 
-    /// What the locks of this run are marked with in the storage, written down before the first is taken: whoever takes the
+    /// What the locks and pins of this run are known by in the storage, written down before the first is taken: whoever takes the
     /// run over knows them by it, wherever its process died. A key would not do: of two machines with one configuration each
     /// has a run of its own.
     pub async fn mark(&self) -> Result<String, LedgerError> {

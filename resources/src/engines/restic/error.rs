@@ -189,6 +189,14 @@ pub enum EngineError {
         /// The first ten names.
         names: Vec<String>,
     },
+    /// The point is not there, or can't be read; nothing was written.
+    #[error("the recovery point {point} can't be read, it may have been removed since it was listed: {reason}")]
+    NoPoint {
+        /// The point.
+        point: String,
+        /// What happened.
+        reason: String,
+    },
     /// What was asked for is not in the point.
     #[error("the recovery point {point} does not hold {path}")]
     NotInPoint {
@@ -277,6 +285,7 @@ impl EngineError {
             EngineError::Worker { log, .. } if !log.is_empty() => log.join("\n"),
             EngineError::Destination { .. }
             | EngineError::Unsafe { .. }
+            | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }
             | EngineError::Worker { .. }
             | EngineError::Repository { .. } => return None,

@@ -1,12 +1,13 @@
 //! A repository as the resources see it: where it lies, what opens it, and a worker for everything that opens it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::error::EngineError;
+use super::notes::Notes;
 use super::points::Point;
 use super::repository::{self, Found};
 use super::worker::{Event, Job, Location, LockOrder, Order, Outcome, Worker};
@@ -71,26 +72,17 @@ impl Site {
 
     /// The store beside the repository that holds its ledger.
     pub fn ledger_store(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        self.ledger_location().store(&self.clients)
-    }
-
-    /// `/backup/docs.dr` beside `/backup/docs`, `prefix.dr` beside `prefix`, `.dr` in a bucket without prefix.
-    pub fn ledger_location(&self) -> Location {
-        match &self.location {
-            Location::Local { path } => {
-                let mut beside = path.clone().into_os_string();
-                beside.push(".dr");
-                Location::Local { path: PathBuf::from(beside) }
-            }
-            Location::S3 { connection, bucket, prefix } => {
-                Location::S3 { connection: connection.clone(), bucket: bucket.clone(), prefix: format!("{prefix}.dr") }
-            }
-        }
+        self.location.ledger().store(&self.clients)
     }
 
     /// The ledger of the repository.
     pub fn ledger(&self) -> Result<StoreLedger, StoreError> {
         Ok(StoreLedger::new(self.ledger_store()?, ""))
+    }
+
+    /// What retention has to know of the repository.
+    pub fn notes(&self) -> Result<Notes, StoreError> {
+        Ok(Notes::new(self.ledger_store()?))
     }
 
     /// The folder, of a local repository.
@@ -114,8 +106,11 @@ impl Site {
     /// Has a worker do it, and writes down how far it is and which lock it holds.
     pub async fn order_with(&self, job: Job, journal: &Journal) -> Result<Outcome, run::EngineError> {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let run = journal.mark().await.map_err(not_written)?;
-        let order = self.order_for(job, journal.inherited_locks(), Some(run));
+        let run = match self.read_only {
+            true => None,
+            false => Some(journal.mark().await.map_err(not_written)?),
+        };
+        let order = self.order_for(job, journal.inherited_locks(), run);
         // Nobody listens any more only when the run has ended.
         let mut send = move |event: &Event| drop(sender.send(event.clone()));
         let work = async {
@@ -203,6 +198,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
             | EngineError::SeveralHosts { .. }
             | EngineError::Source { .. }
             | EngineError::Unsafe { .. }
+            | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }
             | EngineError::ReadOnly { .. }
     );

@@ -51,9 +51,7 @@ impl LockFile {
     /// Whether its process has ended, provably: where it ran can be looked into from here, and it is not there. The name of
     /// a machine is no proof: a container may have it too, and so may another machine.
     pub fn is_of_an_ended_process(&self) -> bool {
-        self.process_space.is_some()
-            && self.process_space == machine::process_space()
-            && !machine::is_alive(self.pid)
+        self.process_space.is_some() && self.process_space == machine::process_space() && !machine::is_alive(self.pid)
     }
 
     /// Whether there is reason to think that its process has ended: restic's own rules for `restic unlock`.

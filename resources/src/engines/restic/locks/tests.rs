@@ -3,9 +3,11 @@
 use super::*;
 use crate::engines::restic::forget::forget;
 use crate::engines::restic::machine;
+use crate::engines::restic::notes::Notes;
 use crate::engines::restic::progress::Silent;
 use crate::engines::restic::source::BackupOptions;
 use crate::engines::restic::testing::Lab;
+use crate::store::local::LocalStore;
 use std::io::{BufRead, Write};
 
 fn request(mode: Mode) -> Request {
@@ -280,7 +282,8 @@ fn below_a_lock_that_somebody_broke_nothing_is_stored_and_nothing_goes() {
     let breaks: Lost = Arc::new(move |held| std::fs::remove_file(broken.join("locks").join(held.unwrap())).unwrap());
     let keep = crate::retention::Keep { last: Some(1), ..Default::default() };
     let opened = lab.open().unwrap();
-    let gone = forget(&opened, &keep, &[], &request(Mode::Exclusive), breaks, lab.handle());
+    let notes = Notes::new(Arc::new(LocalStore::new(lab.folder.path().join("repo.dr"))));
+    let gone = forget(&opened, &keep, &[], &notes, &request(Mode::Exclusive), breaks, lab.handle());
     assert!(matches!(gone, Err(EngineError::LockLost { .. })), "{gone:?}");
     assert_eq!(lab.files("snapshots/").len(), points.len());
 }

@@ -3,6 +3,7 @@
 use super::super::error::EngineError;
 use super::super::forget::{ForgetReport, forget};
 use super::super::locks::{self, Lost, Mode, RepositoryLock, Request};
+use super::super::notes::Notes;
 use super::super::repository::{self, Found, Opened};
 use super::super::source::{self, BackupOptions};
 use super::super::verify::{Depth, VerifyReport, verify};
@@ -32,6 +33,10 @@ impl Holding {
     /// The repository's store, for all work on it.
     pub fn work_on(&self, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
         let store = self.store.get_or_init(|| store).clone();
+        self.behind_fence(store)
+    }
+
+    fn behind_fence(&self, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
         Arc::new(Fenced::new(store, self.fence.clone()))
     }
 
@@ -55,6 +60,7 @@ impl Holding {
 struct Work<'a> {
     order: &'a Order,
     store: Arc<dyn ObjectStore>,
+    notes: Notes,
     reporter: &'a Arc<Reporter>,
     holding: &'a Arc<Holding>,
     runtime: &'a Handle,
@@ -73,8 +79,9 @@ pub fn perform(
     // A long job outlives a short outage, as an apply does.
     clients.apply_begins();
     let store = holding.work_on(order.location.store(&clients)?);
+    let notes = Notes::new(holding.behind_fence(order.location.ledger().store(&clients)?));
     let unlocked = order.lock.none;
-    let work = Work { order: &order, store, reporter, holding, runtime };
+    let work = Work { order: &order, store, notes, reporter, holding, runtime };
     let outcome = match &order.job {
         Job::Init { log_n, adopt } => work.init(*log_n, *adopt),
         Job::Check => work.open().map(|opened| Outcome::Check { id: opened.id }),
@@ -233,7 +240,8 @@ impl Work<'_> {
 
     fn forget(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
         self.writable()?;
-        let report = forget(opened, keep, pinned, &self.request(Mode::Exclusive), self.lost(), self.runtime)?;
+        let request = self.request(Mode::Exclusive);
+        let report = forget(opened, keep, pinned, &self.notes, &request, self.lost(), self.runtime)?;
         for warning in &report.warnings {
             self.reporter.warning(warning);
         }

@@ -177,6 +177,56 @@ fn what_a_killed_worker_left_stops_nobody_and_the_next_one_finishes() {
     lab.restic_ok(&["prune"]);
 }
 
+/// SIGKILL some time after a worker's first or second lock, which is retention's, until it comes to its end before that.
+fn killed_after_its_lock(lab: &Lab, order: &Order, nth: usize, wait: Duration) -> bool {
+    let (mut child, _input, output) = raw(order);
+    let lines = std::io::BufReader::new(output).lines().map_while(Result::ok);
+    let mut locked = lines.filter(|line| line.contains("\"locked\""));
+    assert!(locked.nth(nth).is_some(), "it took no lock: {:?}", lab.files("locks/"));
+    std::thread::sleep(wait);
+    let ended = child.try_wait().unwrap().is_some();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    !ended
+}
+
+#[test]
+fn a_backup_whose_retention_is_killed_anywhere_leaves_a_sound_repository() {
+    let lab = Lab::with_repository();
+    let order = {
+        let Job::Backup { options, keep, pinned, .. } = backup(&lab, Some(1)) else { panic!() };
+        order(&lab, Job::Backup { options, verify: None, keep, pinned })
+    };
+    let new = |n: u64| {
+        let content: Vec<u8> = (0..300_000).map(|_| rand::random()).collect();
+        std::fs::write(lab.data().join(format!("file{}", n % 4)), content).unwrap();
+    };
+    (0..4).for_each(new);
+    assert!(run(&lab, &order).0.is_ok());
+    let mut killed = [0, 0];
+    for n in 0..40 {
+        new(n);
+        let nth = usize::from(n % 4 != 0);
+        killed[nth] += u32::from(killed_after_its_lock(&lab, &order, nth, Duration::from_millis(n / 2 * 4)));
+        if n % 5 == 4 {
+            lab.restic_ok(&["check", "--no-lock", "--read-data"]);
+        }
+    }
+    assert!(killed[0] > 3 && killed[1] > 3, "it was over before it could be killed: {killed:?}");
+    let stored = run(&lab, &order).0;
+    assert!(matches!(&stored, Ok(Outcome::Backup(stored)) if stored.forget.as_ref().unwrap().kept == 1), "{stored:?}");
+    let check = lab.restic_ok(&["check", "--read-data"]);
+    assert!(check.contains("no errors were found") && !check.contains("additional"), "{check}");
+    let to = lab.folder.path().join("restored");
+    let restored = ["restore", "latest", "--target", to.to_str().unwrap()];
+    lab.restic_ok(&restored);
+    for entry in std::fs::read_dir(lab.data()).unwrap() {
+        let path = entry.unwrap().path();
+        let there = to.join(path.strip_prefix("/").unwrap());
+        assert!(std::fs::read(&path).unwrap() == std::fs::read(there).unwrap(), "{path:?}");
+    }
+}
+
 #[test]
 fn a_worker_ends_and_takes_its_lock_away_when_its_input_closes() {
     let lab = Lab::with_repository();
