@@ -22,6 +22,17 @@ pub async fn sleep(duration: Duration) {
     tokio::time::sleep(scaled(duration)).await;
 }
 
+/// Since the machine was started, the time that it slept included: what others have seen pass meanwhile.
+pub fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    // Elsewhere the monotonic clock runs on while the machine sleeps.
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let now = rustix::time::clock_gettime(clock);
+    Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
+}
+
 /// The wall clock, for what people read; never compared between machines.
 #[expect(clippy::disallowed_methods, reason = "this is the place that everything else asks")]
 pub fn now() -> jiff::Timestamp {

@@ -34,7 +34,7 @@ both_clis!(
     a_broken_key_or_config_is_named_with_what_to_do,
     what_a_broken_index_names_comes_back_and_the_file_is_named,
     a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone,
-    a_live_lock_keeps_old_points_and_a_dead_one_is_cleared,
+    a_lock_keeps_old_points_until_it_is_given_back_or_removed,
 );
 
 /// Neither plan nor anything else does something: it fails, saying all of `parts`.
@@ -372,7 +372,7 @@ fn a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone(scene
     Ok(())
 }
 
-fn a_live_lock_keeps_old_points_and_a_dead_one_is_cleared(scene: &mut Scene) -> Result<()> {
+fn a_lock_keeps_old_points_until_it_is_given_back_or_removed(scene: &mut Scene) -> Result<()> {
     scene.backed_up()?;
     // A backup that waits for its standard input holds a lock for as long as we want.
     let mut restic = Command::new(parts::RESTIC.get()?)
@@ -400,8 +400,16 @@ fn a_live_lock_keeps_old_points_and_a_dead_one_is_cleared(scene: &mut Scene) -> 
     scene.workspace.plan_is_empty()?;
     documents.release = 2;
     scene.workspace.write(&documents.configuration().replace("keep_last = 20", "keep_last = 1"))?;
+    // Nothing proves to us that it is dead, and a live one may be in the middle of a backup.
+    let words = ["Warning:", "locked", "`restic unlock` removes"];
+    scene.workspace.apply()?.ok()?.says(&words)?;
+    ensure!(scene.snapshots()?.len() == 3, "points went away below a lock: {:?}", scene.snapshots()?);
+    documents.release = 3;
+    scene.write(&documents)?;
+    crate::restic::restic(scene, &["unlock"])?;
+    scene.workspace.write(&documents.configuration().replace("keep_last = 20", "keep_last = 1"))?;
     scene.workspace.apply()?.ok()?.never_says(&["locked"])?;
-    ensure!(crate::scene::names(&repository.join("locks"))?.is_empty(), "the dead lock is still there");
+    ensure!(crate::scene::names(&repository.join("locks"))?.is_empty(), "a lock is still there");
     ensure!(scene.snapshots()?.len() == 1, "retention was not made up for: {:?}", scene.snapshots()?);
     scene.workspace.plan_is_empty()
 }

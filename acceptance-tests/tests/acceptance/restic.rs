@@ -2,17 +2,19 @@
 
 use std::process::{Child, Command, Stdio};
 
+use acceptance_tests::cli::hcl_string;
 use acceptance_tests::parts;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::scene::{PASSWORD, Scene, names, wait_until};
+use crate::scene::{Documents, PASSWORD, Scene, names, wait_until};
 
 both_clis!(
     a_point_that_restic_forgot_after_the_plan_is_not_replaced_by_another,
     a_beginning_of_an_id_that_fits_two_names_both,
     restic_at_work_alone_is_waited_for_and_named,
-    the_lock_of_a_dead_restic_is_passed,
+    the_lock_of_a_dead_restic_stops_no_restore_and_is_named_to_a_backup,
+    a_point_that_a_restore_elsewhere_needs_outlives_every_retention,
 );
 
 fn command(scene: &Scene, arguments: &[&str]) -> Result<Command> {
@@ -104,7 +106,7 @@ fn restic_at_work_alone_is_waited_for_and_named(scene: &mut Scene) -> Result<()>
     before.assert_same(&scene.data())
 }
 
-fn the_lock_of_a_dead_restic_is_passed(scene: &mut Scene) -> Result<()> {
+fn the_lock_of_a_dead_restic_stops_no_restore_and_is_named_to_a_backup(scene: &mut Scene) -> Result<()> {
     let before = scene.backed_up()?;
     let (mut child, _) = stopped_restic(scene)?;
     child.kill()?;
@@ -114,9 +116,70 @@ fn the_lock_of_a_dead_restic_is_passed(scene: &mut Scene) -> Result<()> {
     documents.release = 1;
     scene.write(&documents)?;
     scene.lose_data()?;
-    scene.workspace.apply()?.ok()?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "600");
+    // It may be at work in a container of this machine's name: what it removes would be missing in a new backup.
+    let id = child.id().to_string();
+    scene.workspace.apply()?.fails(&[
+        "dr_backup_job.documents",
+        "locked exclusively",
+        &id,
+        "`restic unlock` removes",
+    ])?;
     before.assert_same(&scene.data())?;
+    restic(scene, &["unlock"])?;
+    scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;
     restic(scene, &["check"])?;
     Ok(())
+}
+
+/// An audit of what was: the folder, beside the one that is in use.
+fn audited(scene: &Scene) -> String {
+    let (from, to) = (hcl_string(&scene.data()), hcl_string(&scene.workspace.path("audit")));
+    format!(
+        r#"resource "dr_restore_job" "audit" {{
+  name   = "audit"
+  source = dr_backup_target.documents.ref
+  restic = {{ path = {from}, to = {to} }}
+}}"#
+    )
+}
+
+fn a_point_that_a_restore_elsewhere_needs_outlives_every_retention(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let audit = scene.workspace.path("audit");
+    let pins = scene.workspace.path("repository.dr/pins");
+    let mut documents = scene.documents();
+    let configuration = |documents: &Documents| documents.configuration().replace("keep_last = 20", "keep_last = 1");
+    documents.more = audited(scene);
+    scene.workspace.write(&documents.configuration())?;
+    // Killed while it writes.
+    for step in 8.. {
+        scene.workspace.set("DR_TEST_DIE", format!("restore_job:{step}"));
+        let killed = scene.workspace.apply()?;
+        ensure!(!killed.status.success(), "it came to its end before it was killed while it wrote");
+        let records = crate::scene::records(&scene.workspace.path(".audit.dr/runs"))?;
+        if records.iter().any(|record| record["phase"] == "writing") {
+            break;
+        }
+    }
+    scene.workspace.set("DR_TEST_DIE", "");
+    ensure!(names(&pins)?.len() == 1, "the restore has pinned nothing: {:?}", names(&pins)?);
+    // Meanwhile the folder itself goes on, by a configuration that knows nothing of the audit.
+    std::fs::write(scene.data().join("inbox/empty.txt"), "changed since")?;
+    (documents.more, documents.release) = (String::new(), 1);
+    scene.workspace.write(&configuration(&documents))?;
+    let said = scene.workspace.apply()?.ok()?;
+    said.says(&["Warning:", "stays for the restore to", &audit.display().to_string()])?;
+    ensure!(scene.snapshots()?.len() == 2, "{:?}", scene.snapshots()?);
+    documents.more = audited(scene);
+    scene.workspace.write(&configuration(&documents))?;
+    scene.workspace.apply()?.ok()?;
+    before.assert_same(&audit)?;
+    ensure!(names(&pins)?.is_empty(), "a restore that has ended still pins: {:?}", names(&pins)?);
+    documents.release = 2;
+    scene.workspace.write(&configuration(&documents))?;
+    scene.workspace.apply()?.ok()?.never_says(&["stays for the restore"])?;
+    ensure!(scene.snapshots()?.len() == 1, "{:?}", scene.snapshots()?);
+    scene.workspace.plan_is_empty()
 }

@@ -288,7 +288,7 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The ledger's records in a folder.
-fn records(folder: &Path) -> Result<Vec<Value>> {
+pub fn records(folder: &Path) -> Result<Vec<Value>> {
     let names = names(folder)?.into_iter().filter(|name| name.ends_with(".json"));
     names.map(|name| Ok(serde_json::from_slice(&fs::read(folder.join(name))?)?)).collect()
 }

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::{Acquired, Counts, Lease, LedgerError, LedgerStore, Record, hygiene, key::seen_name};
 use crate::clock;
@@ -81,28 +82,52 @@ impl PathLedger {
         self.folder.join("runs").join(format!("{key}.json"))
     }
 
-    fn read_path(&self, path: &Path) -> Result<Option<Record>, LedgerError> {
-        match std::fs::read(path) {
-            Ok(bytes) => Record::from_json(&bytes, &path.display().to_string()).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.io(path, error)),
-        }
+    /// Where it stands how far a run is since its record was written last. A file of its own, so that nothing which has to
+    /// outlive a power cut is ever replaced by something that need not.
+    fn progress_path(&self, key: &str) -> PathBuf {
+        self.folder.join("runs").join(format!("{key}.progress"))
     }
 
-    fn write_record(&self, record: &Record, durable: bool) -> Result<(), LedgerError> {
+    fn read_path(&self, path: &Path) -> Result<Option<Record>, LedgerError> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.io(path, error)),
+        };
+        let mut record = Record::from_json(&bytes, &path.display().to_string())?;
+        // What was torn or never came to the disk says nothing.
+        let progress = std::fs::read(self.progress_path(&record.key)).ok();
+        if let Some(progress) = progress.and_then(|bytes| serde_json::from_slice::<Progress>(&bytes).ok()) {
+            record.counts = progress.counts;
+            record.times.updated = Some(progress.updated);
+        }
+        Ok(Some(record))
+    }
+
+    fn write_record(&self, record: &Record) -> Result<(), LedgerError> {
         let path = self.record_path(&record.key);
-        // Only one process writes (it holds the lock), so the name beside it needs no randomness.
-        let beside = self.folder.join("runs").join(format!(".{}.new", record.key));
         let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&record.to_json())?;
-            if durable {
-                file.sync_all()?;
+            match std::fs::remove_file(self.progress_path(&record.key)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
-            std::fs::rename(&beside, &path)?;
-            if durable { File::open(self.folder.join("runs"))?.sync_all() } else { Ok(()) }
+            let mut file = File::create(self.beside(&record.key))?;
+            file.write_all(&record.to_json())?;
+            file.sync_all()?;
+            std::fs::rename(self.beside(&record.key), &path)?;
+            File::open(self.folder.join("runs"))?.sync_all()
         };
         write().map_err(|error| self.io(&path, error))
+    }
+
+    fn write_progress(&self, key: &str, progress: &Progress) -> std::io::Result<()> {
+        std::fs::write(self.beside(key), serde_json::to_vec(progress)?)?;
+        std::fs::rename(self.beside(key), self.progress_path(key))
+    }
+
+    /// What a file is called until it is whole. Only one process writes (it holds the lock), so it needs no randomness.
+    fn beside(&self, key: &str) -> PathBuf {
+        self.folder.join("runs").join(format!(".{key}.new"))
     }
 }
 
@@ -170,15 +195,22 @@ impl LedgerStore for PathLedger {
     }
 
     async fn tidy(&self, target: &str) -> Result<(), LedgerError> {
-        hygiene::stubs(&self.list().await?, target).iter().try_for_each(|stub| self.write_record(stub, true))
+        hygiene::stubs(&self.list().await?, target).iter().try_for_each(|stub| self.write_record(stub))
     }
+}
+
+/// How far a run is.
+#[derive(Serialize, Deserialize)]
+struct Progress {
+    counts: Counts,
+    updated: jiff::Timestamp,
 }
 
 /// Holds the lock of a path's ledger.
 struct PathLease {
     ledger: PathLedger,
-    /// What was written last, for progress to write again with its figures.
-    last: Mutex<Option<(Record, Instant)>>,
+    /// Whose record was written last, and when something was written last.
+    last: Mutex<Option<(String, Instant)>>,
     /// `None` beside another lease: the lock is that of the whole path.
     _lock: Option<File>,
 }
@@ -186,21 +218,22 @@ struct PathLease {
 #[async_trait]
 impl Lease for PathLease {
     async fn write(&self, record: &Record) -> Result<(), LedgerError> {
-        self.ledger.write_record(record, true)?;
-        *self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some((record.clone(), Instant::now()));
+        // Also against a progress that is written at the same time: it would be of the record before.
+        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.ledger.write_record(record)?;
+        *last = Some((record.key.clone(), Instant::now()));
         Ok(())
     }
 
     async fn progress(&self, counts: &Counts) {
         let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some((record, written)) = last.as_mut() else { return };
+        let Some((key, written)) = last.as_mut() else { return };
         if written.elapsed() < PROGRESS {
             return;
         }
-        record.counts = *counts;
-        record.times.updated = Some(clock::now());
         *written = Instant::now();
-        if let Err(error) = self.ledger.write_record(record, false) {
+        let progress = Progress { counts: *counts, updated: clock::now() };
+        if let Err(error) = self.ledger.write_progress(key, &progress) {
             tracing::debug!(%error, "progress was not written");
         }
     }
@@ -251,6 +284,28 @@ mod tests {
         assert!(folder.path().join(".docs.dr/runs/0123456789abcdef.json").exists());
         assert_eq!(ledger.read(&record.key).await.unwrap().unwrap().phase, Phase::Writing);
         assert_eq!(ledger.list().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn progress_is_read_with_the_record_and_never_takes_its_place() {
+        let (folder, ledger, mut record) = ledger();
+        let lease = ledger.acquire(&record).await.unwrap().lease;
+        lease.write(&record).await.unwrap();
+        let runs = folder.path().join(".docs.dr/runs");
+        let durable = || std::fs::read(runs.join("0123456789abcdef.json")).unwrap();
+        let written = durable();
+        tokio::time::sleep(PROGRESS).await;
+        lease.progress(&Counts { files: 7, ..Counts::default() }).await;
+        assert_eq!(durable(), written, "what is on the disk for sure is left alone");
+        let read = ledger.read(&record.key).await.unwrap().unwrap();
+        assert!(read.counts.files == 7 && read.times.updated.is_some());
+        assert_eq!(ledger.list().await.unwrap(), [read]);
+        // As a power cut leaves it.
+        std::fs::write(runs.join("0123456789abcdef.progress"), "").unwrap();
+        assert_eq!(ledger.read(&record.key).await.unwrap().unwrap(), record);
+        record.counts.files = 9;
+        lease.write(&record).await.unwrap();
+        assert_eq!(ledger.read(&record.key).await.unwrap().unwrap(), record);
     }
 
     #[tokio::test]

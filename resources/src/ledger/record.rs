@@ -232,6 +232,9 @@ pub struct Record {
     /// Locks that it holds in the storage: whoever takes the run over may remove them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lock_ids: Vec<String>,
+    /// What its locks and pins in the storage are known by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// Who holds it, in places without locks of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseMark>,
@@ -267,6 +270,7 @@ impl Record {
             engine_object: None,
             reads: None,
             lock_ids: Vec::new(),
+            mark: None,
             lease: None,
             times: Times { recorded: Some(crate::clock::now()), ..Times::default() },
             counts: Counts::default(),

@@ -47,6 +47,18 @@ impl Journal {
         &self.inherited_locks
     }
 
+    /// What the locks and pins of this run are known by in the storage, written down before the first is taken: whoever takes the
+    /// run over knows them by it, wherever its process died. A key would not do: of two machines with one configuration each
+    /// has a run of its own.
+    pub async fn mark(&self) -> Result<String, LedgerError> {
+        if let Some(mark) = self.record.lock().await.mark.clone() {
+            return Ok(mark);
+        }
+        let mark = hex::encode(rand::random::<[u8; 16]>());
+        self.change(|record| record.mark = Some(mark.clone())).await?;
+        Ok(mark)
+    }
+
     /// Notes how far the run is. Cheap to call often.
     pub async fn progress(&self, counts: Counts) {
         self.record.lock().await.counts = counts;

@@ -33,6 +33,6 @@ pub use point::{ChosenPoint, NoPoint, Point, PointChoice, PointKind, choose};
 pub use restore::{OnFailure, OnMissing, Outcome, RestoreJob, RestoreParts, RestoreResult, restore};
 pub use target::{Probe, TargetState, When};
 pub use traits::{
-    Backup, BackupStored, DataSource, FirstUse, Held, History, Listing, Pause, PointSources, Points, ReadBack, Restore,
-    Restored, Safety, Standing,
+    Backup, BackupStored, DataSource, FirstUse, Held, History, Listing, Pause, Pins, PointSources, Points, ReadBack,
+    Restore, Restored, Safety, Standing,
 };

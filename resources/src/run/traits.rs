@@ -50,6 +50,11 @@ pub trait Restore: Points {
     /// already is compared and kept. Must be harmless to repeat; dropping the future stops waiting.
     async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError>;
 
+    /// What keeps points in the storage, where old ones are removed for more than this target and its record is not seen there.
+    fn pins(&self) -> Option<&dyn Pins> {
+        None
+    }
+
     /// Whether the restore itself may start what uses the target, because it brings that back too.
     fn starts_application(&self) -> bool {
         false
@@ -68,6 +73,16 @@ pub trait Restore: Points {
     async fn standing(&self, _record: Option<&Record>) -> Result<Standing, EngineError> {
         Ok(Standing::default())
     }
+}
+
+/// Keeps points for runs that need them, in the storage itself.
+#[async_trait]
+pub trait Pins: Send + Sync {
+    /// Keeps what the record of the run names, and nothing else for it. Harmless to repeat.
+    async fn pin(&self, journal: &Journal) -> Result<(), EngineError>;
+
+    /// Lets go what was kept for these runs.
+    async fn unpin(&self, runs: &[Record]) -> Result<(), EngineError>;
 }
 
 /// What a run handed over, looked at later.

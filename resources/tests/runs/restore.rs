@@ -536,3 +536,45 @@ async fn a_target_that_can_not_be_seen_is_half_still() {
     assert_eq!(world.restore(&world.restore_job()).await.unwrap().outcome, Outcome::Restored);
     assert_eq!(world.server.files().len(), 3);
 }
+
+#[tokio::test]
+async fn the_storage_keeps_what_a_restore_needs_until_it_has_ended() {
+    let world = World::new();
+    world.server.set("pinning", Some("on"));
+    world.server.set("fail", Some("restore"));
+    let job = RestoreJob { on_failure: OnFailure::Resume, when: When::Always, ..world.restore_job() };
+    world.restore(&job).await.unwrap_err();
+    let record = world.record(&job).await.unwrap();
+    let needed = |record: &Record| [&record.point, &record.safety_point].map(|point| point.clone().unwrap().id).into();
+    assert_eq!(world.server.pinned(), needed(&record));
+    // A retry saves what came since, and needs what was there before the first attempt still.
+    world.server.write_file("a", "two days of work");
+    world.restore(&job).await.unwrap_err();
+    assert_eq!((safety_files(&world).len(), world.server.pinned()), (2, needed(&record)));
+    world.server.set("fail", None);
+    assert_eq!(world.restore(&job).await.unwrap().outcome, Outcome::Restored);
+    assert!(world.server.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_with_other_triggers_rolls_back_to_what_was_there_before_the_first() {
+    let world = World::new();
+    world.server.set("pinning", Some("on"));
+    world.server.write_file("a", "changed since");
+    world.server.set("fail", Some("restore"));
+    let job = |release| RestoreJob {
+        triggers: triggers(release),
+        on_failure: OnFailure::RollBack,
+        when: When::Always,
+        ..world.restore_job()
+    };
+    world.restore(&RestoreJob { on_failure: OnFailure::StayQuiesced, ..job("1") }).await.unwrap_err();
+    let before = world.record(&job("1")).await.unwrap().safety_point.unwrap();
+    world.server.set("fail", Some("verify"));
+    assert_eq!(world.restore(&job("2")).await.unwrap().outcome, Outcome::RolledBack);
+    assert_eq!(world.server.files()["a"], "changed since");
+    assert!(world.server.pinned().contains(&before.id), "the run failed and is tried again");
+    world.server.set("fail", None);
+    assert_eq!(world.restore(&job("2")).await.unwrap().outcome, Outcome::Restored);
+    assert!(world.server.pinned().is_empty(), "also what the run before it had pinned");
+}

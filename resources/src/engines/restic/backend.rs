@@ -54,7 +54,7 @@ impl StoreBackend {
 }
 
 /// An error of ours, inside one of rustic's: [`EngineError::repository`] takes it out again.
-fn carried(what: &str, error: EngineError) -> Box<RusticError> {
+pub(super) fn carried(what: &str, error: EngineError) -> Box<RusticError> {
     RusticError::with_source(ErrorKind::Backend, what, error)
 }
 

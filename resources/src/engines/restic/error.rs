@@ -37,6 +37,9 @@ pub struct LockHolder {
     pub since: String,
     /// How old it is, in seconds.
     pub age_seconds: i64,
+    /// Whether it names this machine, and no such process is to be seen here.
+    #[serde(default)]
+    pub not_here: bool,
 }
 
 /// Why the engine could not do it.
@@ -118,8 +121,8 @@ pub enum EngineError {
         /// Who holds it.
         holder: Box<LockHolder>,
     },
-    /// Our own lock could not be kept fresh, so the work was stopped before someone takes it for dead.
-    #[error("the lock on {place} could not be refreshed: {reason}")]
+    /// Our own lock could not be kept, so the work was stopped before someone takes it for dead, or because someone did.
+    #[error("the lock on {place} was lost: {reason}")]
     LockLost {
         /// Where.
         place: String,
@@ -186,6 +189,14 @@ pub enum EngineError {
         /// The first ten names.
         names: Vec<String>,
     },
+    /// The point is not there, or can't be read; nothing was written.
+    #[error("the recovery point {point} can't be read, it may have been removed since it was listed: {reason}")]
+    NoPoint {
+        /// The point.
+        point: String,
+        /// What happened.
+        reason: String,
+    },
     /// What was asked for is not in the point.
     #[error("the recovery point {point} does not hold {path}")]
     NotInPoint {
@@ -248,11 +259,16 @@ impl EngineError {
             }
             EngineError::NoUsableKey { .. } => "Bring a file of `keys/` back from another copy".to_owned(),
             EngineError::UnknownVersion { .. } => "Use a newer version of this provider".to_owned(),
+            EngineError::Locked { holder, .. } if holder.not_here => format!(
+                "This machine has that name, and no process {} is to be seen on it: unless it works in a container or on \
+                 another machine of that name, it is dead, and `restic unlock` removes its lock",
+                holder.pid
+            ),
             EngineError::Locked { .. } => {
                 "Wait until it is done; when no such process lives any more, `restic unlock` removes the lock"
                     .to_owned()
             }
-            EngineError::LockLost { .. } => "Apply again once the storage answers; finished work is kept".to_owned(),
+            EngineError::LockLost { .. } => "Apply again; what is stored already is kept".to_owned(),
             EngineError::Damaged { .. } => {
                 "`restic check` and `restic repair` of the restic program show what can be saved".to_owned()
             }
@@ -269,6 +285,7 @@ impl EngineError {
             EngineError::Worker { log, .. } if !log.is_empty() => log.join("\n"),
             EngineError::Destination { .. }
             | EngineError::Unsafe { .. }
+            | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }
             | EngineError::Worker { .. }
             | EngineError::Repository { .. } => return None,
@@ -322,7 +339,8 @@ fn first(names: &[String]) -> String {
 /// An age in the largest unit that says enough.
 fn duration(seconds: i64) -> String {
     match seconds {
-        ..120 => format!("{seconds} seconds ago"),
+        ..0 => "by a clock that is ahead of this one".to_owned(),
+        0..120 => format!("{seconds} seconds ago"),
         120..7200 => format!("{} minutes ago", seconds / 60),
         7200..172_800 => format!("{} hours ago", seconds / 3600),
         _ => format!("{} days ago", seconds / 86_400),
@@ -379,6 +397,7 @@ mod tests {
                 exclusive: true,
                 since: "2025-01-01T00:00:00Z".into(),
                 age_seconds: 300,
+                not_here: false,
             }),
         };
         let text = serde_json::to_string(&error).unwrap();

@@ -1,7 +1,8 @@
 //! Retention: which points go, and the space that they free.
 
 use super::error::EngineError;
-use super::locks::{self, Lost, Mode, Request};
+use super::locks::{self, Lost, RepositoryLock, Request};
+use super::notes::{Notes, Pin};
 use super::points::{self, Phase, Point};
 use super::repository::Opened;
 use crate::clock;
@@ -31,37 +32,80 @@ pub fn forget(
     opened: &Opened,
     keep: &Keep,
     pinned: &[String],
+    notes: &Notes,
     request: &Request,
     lost: Lost,
     runtime: &Handle,
 ) -> Result<ForgetReport, EngineError> {
-    let before = choose(&points::list(opened, runtime)?, keep, pinned);
-    if before.removed.is_empty() {
+    let look = || {
+        let points = points::list(opened, runtime)?;
+        // After the points: what is pinned later has to find its point gone, and that is before anything is restored.
+        Ok::<_, EngineError>(spare(&points, keep, pinned, &runtime.block_on(notes.pins())?))
+    };
+    let owed = runtime.block_on(notes.is_prune_owed())?;
+    let before = look()?;
+    if before.removed.is_empty() && !owed {
         return Ok(before);
     }
-    let request = Request { mode: Mode::Exclusive, ..request.clone() };
-    let _lock = match locks::acquire(&opened.store, &opened.key, &request, lost, runtime) {
+    let lock = match locks::acquire(&opened.store, &opened.key, request, lost, runtime) {
         Ok(lock) => lock,
         Err(error @ EngineError::Locked { .. }) => {
-            let waits = format!("{error}; old points were not removed, the next run does it");
+            let hint = error.hint().unwrap_or_default();
+            let waits = format!("{error}; old points were not removed, the next run does it. {hint}");
             let warnings = before.warnings.into_iter().chain([waits]).collect();
             let kept = before.kept + before.removed.len() as u64;
             return Ok(ForgetReport { removed: Vec::new(), kept, warnings });
         }
         Err(error) => return Err(error),
     };
+    opened.gate.guard(lock.held());
     // Again, now that nobody else adds or removes.
-    let report = choose(&points::list(opened, runtime)?, keep, pinned);
-    let ids: Vec<_> = report.removed.iter().filter_map(|id| id.parse().ok()).collect();
+    let report = look()?;
+    remove(opened, &report.removed, notes, &lock, runtime)?;
+    Ok(report)
+}
+
+/// Removes points, then what nothing else needs. Whoever is killed in between owes the second to the next one, which may find
+/// no point to remove.
+fn remove(
+    opened: &Opened,
+    removed: &[String],
+    notes: &Notes,
+    lock: &RepositoryLock,
+    runtime: &Handle,
+) -> Result<(), EngineError> {
     let failed = |error: Box<rustic_core::RusticError>| EngineError::repository("removing old recovery points", &error);
-    opened.repository.delete_snapshots(&ids).map_err(failed)?;
+    let ids: Vec<_> = removed.iter().filter_map(|id| id.parse().ok()).collect();
+    if !ids.is_empty() {
+        runtime.block_on(notes.owe_prune())?;
+        lock.held().check()?;
+        opened.repository.delete_snapshots(&ids).map_err(failed)?;
+    }
     let options = PruneOptions::default()
         .instant_delete(true)
         .max_unused(LimitOption::Percentage(5))
         .max_repack(LimitOption::Unlimited);
     let plan = opened.repository.prune_plan(&options).map_err(failed)?;
+    lock.held().check()?;
     opened.repository.prune(&options, plan).map_err(failed)?;
-    Ok(report)
+    runtime.block_on(notes.pruned())
+}
+
+/// What would go and what stays for the sake of restores, wherever their targets are.
+fn spare(points: &[Point], keep: &Keep, pinned: &[String], pins: &[Pin]) -> ForgetReport {
+    let needed = pins.iter().flat_map(|pin| &pin.points).map(|point| point.id.clone());
+    let mut report = choose(points, keep, &pinned.iter().cloned().chain(needed).collect::<Vec<_>>());
+    let due = choose(points, keep, pinned).removed;
+    for pin in pins {
+        for point in pin.points.iter().filter(|point| due.contains(&point.id)) {
+            let (id, time, Pin { target, host, run, .. }) = (&point.id, point.time, pin);
+            report.warnings.push(format!(
+                "Recovery point {id} of {time} stays for the restore to {target} on {host} (run {run}), which has not ended: \
+                 apply that restore job again"
+            ));
+        }
+    }
+    report
 }
 
 /// What would go and what stays. `points` are newest first.

@@ -1,34 +1,42 @@
 //! restic's locks, in both directions: ours stop the real program, and its own stop us.
 //!
-//! rustic_core knows no locks. What they look like and when they count as dead follows restic's `internal/restic/lock.go`.
+//! rustic_core knows no locks. What they look like follows restic's `internal/restic/lock.go`. Like restic, we break none on
+//! suspicion: what is deleted next to a backup that lives after all is what its new point refers to.
 
 mod file;
 mod held;
 
 use super::crypto::KeyBytes;
 use super::error::{EngineError, LockHolder};
-use super::machine;
 use crate::clock;
 use crate::store::ObjectStore;
 use file::LockFile;
-pub use held::{Lost, RepositoryLock};
+pub use held::{Held, Lost, RepositoryLock};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 /// Between writing a lock and looking again for others: what two that write at once both need to see each other.
 const SETTLE: Duration = Duration::from_millis(200);
 /// Between two looks at a lock that somebody else holds.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// An older lock belongs to nobody: who lives refreshes it every five minutes.
-const STALE_SECONDS: i64 = 30 * 60;
+/// Who lives refreshes a lock every five minutes, and who could not for 22 stops: what was seen unchanged for so long, by our
+/// own clock, is nobody's.
+const ABANDONED: Duration = Duration::from_secs(30 * 60);
+/// The same in tests, whose clock may run so fast that a busy machine could not refresh in time.
+const AT_LEAST: Duration = Duration::from_secs(15);
 
 /// Whom a lock shuts out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Only those who want the repository for themselves: for reading and adding.
+    /// Only those who want the repository for themselves: for reading. A lock that looks dead is passed over: at worst
+    /// something is missing, which is seen and named.
+    Reading,
+    /// The same, for adding to what is there: that has to stay there.
     Shared,
     /// Everyone: for removing.
     Exclusive,
@@ -43,6 +51,8 @@ pub struct Request {
     pub wait: Duration,
     /// Ids of locks whose owners are known to be dead: the ledger of the run that was taken over names them.
     pub dead: Vec<String>,
+    /// What the record of our run is known by. Its lease is ours: another lock with that mark was left by a dead process.
+    pub run: Option<String>,
 }
 
 /// Takes the lock, waiting for others; `lost` hears when it can't be kept fresh. Blocks: not for a runtime's thread.
@@ -53,20 +63,23 @@ pub fn acquire(
     lost: Lost,
     runtime: &Handle,
 ) -> Result<RepositoryLock, EngineError> {
-    let id = runtime.block_on(take(store.as_ref(), key, request))?;
-    Ok(RepositoryLock::hold(store.clone(), key.clone(), request.mode, id, lost, runtime.clone()))
+    let written = runtime.block_on(take(store.as_ref(), key, request))?;
+    Ok(RepositoryLock::hold(store.clone(), key.clone(), request, written, lost, runtime.clone()))
 }
 
-async fn take(store: &dyn ObjectStore, key: &KeyBytes, request: &Request) -> Result<String, EngineError> {
-    let deadline = tokio::time::Instant::now() + clock::scaled(request.wait);
+/// The lock's id, and when it was written.
+async fn take(store: &dyn ObjectStore, key: &KeyBytes, request: &Request) -> Result<(String, Duration), EngineError> {
+    let deadline = Instant::now() + clock::scaled(request.wait);
+    let mut others = Others { request, seen: HashMap::new() };
     loop {
-        let holder = match conflict(store, key, request, None).await? {
+        let holder = match others.conflict(store, key, None).await? {
             Some(holder) => holder,
             None => {
-                let id = file::write(store, key, request.mode).await?;
+                let written = clock::since_boot();
+                let id = file::write(store, key, request.mode, request.run.as_deref()).await?;
                 clock::sleep(SETTLE).await;
-                match conflict(store, key, request, Some(&id)).await {
-                    Ok(None) => return Ok(id),
+                match others.conflict(store, key, Some(&id)).await {
+                    Ok(None) => return Ok((id, written)),
                     other => {
                         store.delete(&file::name_of(&id)).await?;
                         match other? {
@@ -77,7 +90,7 @@ async fn take(store: &dyn ObjectStore, key: &KeyBytes, request: &Request) -> Res
                 }
             }
         };
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(EngineError::Locked { place: store.describe(), holder: Box::new(holder) });
         }
@@ -85,30 +98,51 @@ async fn take(store: &dyn ObjectStore, key: &KeyBytes, request: &Request) -> Res
     }
 }
 
-/// The first lock of somebody else that rules `mode` out. Locks that are provably dead are removed on the way.
-async fn conflict(
-    store: &dyn ObjectStore,
-    key: &KeyBytes,
-    request: &Request,
-    own: Option<&str>,
-) -> Result<Option<LockHolder>, EngineError> {
-    for id in ids(store).await? {
-        if own == Some(id.as_str()) {
-            continue;
+/// What is known of the locks of others while they are waited for.
+struct Others<'a> {
+    request: &'a Request,
+    /// Since when each is there. A refreshed lock has a new id.
+    seen: HashMap<String, Instant>,
+}
+
+impl Others<'_> {
+    /// The first lock of somebody else that rules ours out. Locks that are provably dead are removed on the way.
+    async fn conflict(
+        &mut self,
+        store: &dyn ObjectStore,
+        key: &KeyBytes,
+        own: Option<&str>,
+    ) -> Result<Option<LockHolder>, EngineError> {
+        for id in ids(store).await?.into_iter().filter(|id| own != Some(id)) {
+            if self.request.dead.contains(&id) {
+                store.delete(&file::name_of(&id)).await?;
+                continue;
+            }
+            let Some(lock) = file::read(store, key, &id).await? else { continue };
+            if self.is_dead(&id, &lock) {
+                store.delete(&file::name_of(&id)).await?;
+            } else if self.is_ruled_out_by(&lock) {
+                return Ok(Some(lock.holder(&id)));
+            }
         }
-        if request.dead.contains(&id) {
-            store.delete(&file::name_of(&id)).await?;
-            continue;
-        }
-        let Some(lock) = file::read(store, key, &id).await? else { continue };
-        match fate(&lock) {
-            Fate::Dead => store.delete(&file::name_of(&id)).await?,
-            Fate::Stale => {}
-            Fate::Live if request.mode == Mode::Exclusive || lock.exclusive => return Ok(Some(lock.holder(&id))),
-            Fate::Live => {}
+        Ok(None)
+    }
+
+    fn is_ruled_out_by(&self, lock: &LockFile) -> bool {
+        match self.request.mode {
+            Mode::Exclusive => true,
+            Mode::Shared => lock.exclusive,
+            Mode::Reading => lock.exclusive && !lock.looks_dead(),
         }
     }
-    Ok(None)
+
+    /// Neither the name of a machine nor its clock is a proof: that of a container, or of another machine with that name, says
+    /// the same of a holder that lives.
+    fn is_dead(&mut self, id: &str, lock: &LockFile) -> bool {
+        let since = *self.seen.entry(id.to_owned()).or_insert_with(Instant::now);
+        let of_our_run = self.request.run.is_some() && lock.run == self.request.run;
+        of_our_run || lock.is_of_an_ended_process() || since.elapsed() >= clock::scaled(ABANDONED).max(AT_LEAST)
+    }
 }
 
 async fn ids(store: &dyn ObjectStore) -> Result<Vec<String>, EngineError> {
@@ -117,24 +151,6 @@ async fn ids(store: &dyn ObjectStore) -> Result<Vec<String>, EngineError> {
         .iter()
         .filter_map(|entry| Some(super::backend::id_in(&entry.name)?.to_hex().as_str().to_owned()))
         .collect())
-}
-
-enum Fate {
-    /// Its process is gone.
-    Dead,
-    /// Nobody refreshed it for half an hour; it is passed over, and removed by who can tell.
-    Stale,
-    Live,
-}
-
-fn fate(lock: &LockFile) -> Fate {
-    if lock.hostname == machine::host() && !machine::is_alive(lock.pid) {
-        Fate::Dead
-    } else if lock.age_seconds() > STALE_SECONDS {
-        Fate::Stale
-    } else {
-        Fate::Live
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,16 @@ pub fn user() -> String {
     named.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
 }
 
-/// Whether a process with this id runs on this machine.
+/// Where the ids of processes mean what they mean to this one: this boot of this machine, and in it this namespace of process
+/// ids. `None` where that can't be told.
+pub fn process_space() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(format!("{} {}", boot.trim(), namespace.display()))
+}
+
+/// Whether a process with this id is to be seen from here. A container's are not, and neither are those of another machine of
+/// the same name.
 pub fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
@@ -29,5 +38,13 @@ mod tests {
         let pid = child.id();
         child.wait().unwrap();
         assert!(!is_alive(pid));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn processes_of_one_machine_see_each_other_in_one_space() {
+        let own = process_space().unwrap();
+        assert!(own.contains("-") && own.contains(" pid:["), "{own}");
+        assert_eq!(process_space(), Some(own));
     }
 }

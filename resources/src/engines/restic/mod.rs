@@ -13,6 +13,7 @@ pub mod listing;
 pub mod locks;
 pub mod machine;
 pub mod model;
+mod notes;
 pub mod points;
 pub mod progress;
 pub mod repository;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use super::error::EngineError as Error;
+use super::notes::Pin;
 use super::points::{self, Phase, SAFETY_TAG, Series};
 use super::site::{ENDS_WITH_US, Site, failure, unexpected};
 use super::source::BackupOptions;
@@ -12,8 +13,10 @@ use super::worker::{Job, Outcome};
 use super::writer::{Extra, RestoreOptions};
 use super::{drill, folder};
 use crate::engines::concepts::RestoreEngine;
-use crate::ledger::PinnedPoint;
-use crate::run::{EngineError, FirstUse, Journal, Listing, Point, PointKind, Points, Probe, Restore, Restored, Safety};
+use crate::ledger::{PinnedPoint, Record};
+use crate::run::{
+    EngineError, FirstUse, Journal, Listing, Pins, Point, PointKind, Points, Probe, Restore, Restored, Safety,
+};
 
 /// A path to restore.
 pub struct PathRestore {
@@ -128,6 +131,11 @@ impl Restore for PathRestore {
         }
     }
 
+    /// Nothing can be kept in a repository that is only read, as in a drill.
+    fn pins(&self) -> Option<&dyn Pins> {
+        (!self.site.read_only).then_some(self)
+    }
+
     async fn verify(&self, point: &PinnedPoint, _: &Journal) -> Result<(), EngineError> {
         // Every blob was checked against its name before it was written, and every file was renamed into place whole;
         // here it is made to outlive a power cut before the ledger says that it is done.
@@ -143,6 +151,24 @@ impl Restore for PathRestore {
                 point.id
             ))),
         }
+    }
+}
+
+#[async_trait]
+impl Pins for PathRestore {
+    async fn pin(&self, journal: &Journal) -> Result<(), EngineError> {
+        let failed = |error: Error| EngineError::nothing_written(error.to_string());
+        let mark = journal.mark().await.map_err(|error| EngineError::nothing_written(error.to_string()))?;
+        let record = journal.record().await;
+        let points = record.point.iter().chain(&record.safety_point).cloned().collect();
+        let pin = Pin::new(&record.key, &record.target, points);
+        self.site.notes().map_err(|error| failed(error.into()))?.pin(&mark, &pin).await.map_err(failed)
+    }
+
+    async fn unpin(&self, runs: &[Record]) -> Result<(), EngineError> {
+        let marks: Vec<&str> = runs.iter().filter_map(|run| run.mark.as_deref()).collect();
+        let notes = self.site.notes().map_err(|error| failure(&error.into()))?;
+        notes.unpin(&marks).await.map_err(|error| failure(&error))
     }
 }
 

@@ -1,12 +1,13 @@
 //! A repository as the resources see it: where it lies, what opens it, and a worker for everything that opens it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::error::EngineError;
+use super::notes::Notes;
 use super::points::Point;
 use super::repository::{self, Found};
 use super::worker::{Event, Job, Location, LockOrder, Order, Outcome, Worker};
@@ -74,27 +75,18 @@ impl Site {
 
     /// The store beside the repository that holds its ledger.
     pub fn ledger_store(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
-        self.ledger_location().store(&self.clients)
-    }
-
-    /// `/backup/docs.dr` beside `/backup/docs`, `prefix.dr` beside `prefix`, `.dr` in a bucket without prefix.
-    pub fn ledger_location(&self) -> Location {
-        match &self.location {
-            Location::Local { path } => {
-                let mut beside = path.clone().into_os_string();
-                beside.push(".dr");
-                Location::Local { path: PathBuf::from(beside) }
-            }
-            Location::S3 { connection, bucket, prefix } => {
-                Location::S3 { connection: connection.clone(), bucket: bucket.clone(), prefix: format!("{prefix}.dr") }
-            }
-        }
+        self.location.ledger().store(&self.clients)
     }
 
     /// The ledger of the repository.
     pub fn ledger(&self) -> Result<StoreLedger, StoreError> {
         let ledger = StoreLedger::new(self.ledger_store()?, "");
         Ok(if self.folder().is_some() { ledger.nearby() } else { ledger })
+    }
+
+    /// What retention has to know of the repository.
+    pub fn notes(&self) -> Result<Notes, StoreError> {
+        Ok(Notes::new(self.ledger_store()?))
     }
 
     /// The folder, of a local repository.
@@ -112,15 +104,19 @@ impl Site {
 
     /// Has a worker do it, and hears nothing on the way.
     pub async fn order(&self, job: Job) -> Result<Outcome, EngineError> {
-        self.worker.run(&self.order_for(job, &[]), &mut |_| {}, std::future::pending()).await
+        self.worker.run(&self.order_for(job, &[], None), &mut |_| {}, std::future::pending()).await
     }
 
     /// Has a worker do it, and writes down how far it is and which lock it holds. A restore that fails before it said that it
     /// writes has written nothing.
     pub async fn order_with(&self, job: Job, journal: &Journal) -> Result<Outcome, run::EngineError> {
         let (sender, mut events) = mpsc::unbounded_channel();
+        let run = match self.read_only {
+            true => None,
+            false => Some(journal.mark().await.map_err(not_written)?),
+        };
         let restores = matches!(job, Job::Restore { .. });
-        let order = self.order_for(job, journal.inherited_locks());
+        let order = self.order_for(job, journal.inherited_locks(), run);
         let work = async move {
             let mut writes = false;
             let mut hear = |event: &Event| {
@@ -137,12 +133,12 @@ impl Site {
         };
         let (outcome, written) = tokio::join!(work, follow(&mut events, journal));
         let outcome = outcome?;
-        written.map_err(|error| run::EngineError::new("the run could not be written down").because(error))?;
+        written.map_err(not_written)?;
         Ok(outcome)
     }
 
-    fn order_for(&self, job: Job, dead: &[String]) -> Order {
-        let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), none: self.read_only };
+    fn order_for(&self, job: Job, dead: &[String], run: Option<String>) -> Order {
+        let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), run, none: self.read_only };
         let (location, password, expect) = (self.location.clone(), self.password.clone(), self.expect.clone());
         Order { location, password, lock, expect, job }
     }
@@ -164,6 +160,10 @@ impl Site {
 /// A worker that answers another question than it was asked.
 pub fn unexpected() -> EngineError {
     EngineError::Worker { reason: "gave an answer to another job".to_owned(), log: Vec::new() }
+}
+
+fn not_written(error: LedgerError) -> run::EngineError {
+    run::EngineError::new("the run could not be written down").because(error)
 }
 
 async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) -> Result<(), LedgerError> {
@@ -216,6 +216,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
             | EngineError::SeveralHosts { .. }
             | EngineError::Source { .. }
             | EngineError::Unsafe { .. }
+            | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }
             | EngineError::ReadOnly { .. }
     );

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{EngineError, StoreProblem};
 use super::keys::LOG_N;
+use super::notes::is_note;
 use super::points::{Phase, Point};
 use super::repository::{self, Found};
 use super::site::{Site, unexpected};
@@ -187,7 +188,10 @@ impl Target for Site {
 
 /// Whether a file of the ledger's place was put there by the ledger.
 fn is_of_ledger(name: &str) -> bool {
-    name == POLICY || name.starts_with("seen/") || (name.starts_with("runs/") && name.ends_with(".json"))
+    name == POLICY
+        || is_note(name)
+        || name.starts_with("seen/")
+        || (name.starts_with("runs/") && name.ends_with(".json"))
 }
 
 /// Whether this program wrote a point that names its writer so. An old restic names none.

@@ -3,6 +3,7 @@
 
 mod bars;
 mod client;
+mod fence;
 mod job;
 mod messages;
 mod process;

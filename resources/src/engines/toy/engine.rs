@@ -6,9 +6,9 @@ use async_trait::async_trait;
 
 use super::server::{RunObject, StoredPoint};
 use super::{Server, step};
-use crate::ledger::{Counts, PinnedPoint, UndoStep, engine_object_name};
+use crate::ledger::{Counts, PinnedPoint, Record, UndoStep, engine_object_name};
 use crate::run::{
-    Backup, BackupStored, EngineError, FirstUse, Held, Journal, Listing, Pause, Point, Points, Probe, ReadBack,
+    Backup, BackupStored, EngineError, FirstUse, Held, Journal, Listing, Pause, Pins, Point, Points, Probe, ReadBack,
     Restore, Restored, Safety, TargetState,
 };
 
@@ -174,6 +174,10 @@ impl Restore for Toy {
         Ok(if self.0.read("fail").as_deref() == Some("nothing") { Restored::default() } else { restored })
     }
 
+    fn pins(&self) -> Option<&dyn Pins> {
+        self.0.read("pinning").is_some().then_some(self)
+    }
+
     async fn verify(&self, point: &PinnedPoint, _journal: &Journal) -> Result<(), EngineError> {
         let stored = self.point(&point.id)?;
         self.fails(if stored.kind == "safety" { "verify_safety" } else { "verify" })?;
@@ -184,6 +188,26 @@ impl Restore for Toy {
             Some((name, _)) => Err(EngineError::new(format!("{name} is not what the point holds"))),
             None => Ok(()),
         }
+    }
+}
+
+#[async_trait]
+impl Pins for Toy {
+    async fn pin(&self, journal: &Journal) -> Result<(), EngineError> {
+        let written = |error| EngineError::nothing_written("the run could not be written down").because(error);
+        let mark = journal.mark().await.map_err(written)?;
+        let record = journal.record().await;
+        let points: Vec<String> =
+            record.point.iter().chain(&record.safety_point).map(|point| point.id.clone()).collect();
+        self.0.write(&format!("pins/{mark}"), &points.join("\n"));
+        Ok(())
+    }
+
+    async fn unpin(&self, runs: &[Record]) -> Result<(), EngineError> {
+        for mark in runs.iter().filter_map(|run| run.mark.as_ref()) {
+            self.0.set(&format!("pins/{mark}"), None);
+        }
+        Ok(())
     }
 }
 

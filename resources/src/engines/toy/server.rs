@@ -1,6 +1,6 @@
 //! The toy server: an application with a volume and a schedule, and storage that outlives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Server {
     /// A new server in an existing folder: an application of three replicas, an active schedule, no volume, no points.
     pub fn create(root: &Path) -> Self {
         let server = Server { root: root.to_owned() };
-        for folder in ["points", "runs"] {
+        for folder in ["points", "runs", "pins"] {
             fs::create_dir_all(root.join(folder)).expect("the folder of a toy server can be written");
         }
         server.write("uid", &random());
@@ -147,7 +147,7 @@ impl Server {
 
     /// A setting: `unreachable`, `slow` (milliseconds for each file), `fail` (the operation that fails, with `early:`
     /// before it when nothing is written), `packs` (the storage holds data of no point), `near`, `keep` (points), `meddler`
-    /// (somebody who starts the application during a safety backup).
+    /// (somebody who starts the application during a safety backup), `pinning` (runs keep their points in the storage).
     pub fn set(&self, name: &str, value: Option<&str>) {
         match value {
             Some(value) => self.write(name, value),
@@ -185,6 +185,14 @@ impl Server {
     /// Forgets a point.
     pub fn forget(&self, id: &str) {
         let _ = fs::remove_file(self.root.join("points").join(id));
+    }
+
+    /// The ids of the points that runs keep in the storage.
+    pub fn pinned(&self) -> BTreeSet<String> {
+        let Ok(entries) = fs::read_dir(self.root.join("pins")) else { return BTreeSet::new() };
+        let read = |path: PathBuf| fs::read_to_string(path).ok();
+        let texts: Vec<String> = entries.flatten().filter_map(|entry| read(entry.path())).collect();
+        texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
     }
 
     /// The schedule's time has come: it runs if it is active and there is a volume, whatever that holds.

@@ -156,6 +156,7 @@ impl Run<'_> {
     /// change back; what an unfinished one left is kept.
     pub(super) async fn begin_attempt(&self, found: &Option<Record>) -> Result<(), RunError> {
         let (half, unsaved) = (self.half(), self.unsaved.load(Ordering::Relaxed));
+        let half_of_others = half && !found.as_ref().is_some_and(Record::left_half);
         let last_run = found.as_ref().map_or(LastRun::None, Record::last_run);
         let ended = last_run == LastRun::Succeeded || found.as_ref().is_some_and(is_restored);
         let handed_over = found.as_ref().is_some_and(|record| record.verdict == Some(Verdict::HandedOver));
@@ -177,8 +178,9 @@ impl Run<'_> {
                 }
                 record.unsaved = unsaved;
                 let anew = last_run == LastRun::Failed && !half;
-                if anew {
-                    // What came since is saved anew: it is what a roll back would have to bring back.
+                if anew || half_of_others {
+                    // What came since is saved anew, or was saved by who left it half: it is what a roll back would have to
+                    // bring back.
                     record.safety_point = None;
                 }
                 if anew || unsaved {

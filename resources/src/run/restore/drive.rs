@@ -63,6 +63,7 @@ impl Run<'_> {
             self.journal.change(|record| (record.phase, record.engine_object) = (Phase::Writing, None)).await?;
         }
         self.journal.pin(point.clone()).await?;
+        self.keep_points().await?;
         if self.let_others_end().await? && !self.half() {
             let pinned = self.journal.record().await;
             return Box::pin(self.drive(Some(pinned))).await;
@@ -94,6 +95,7 @@ impl Run<'_> {
     /// Pauses the schedule, takes the application down, saves the target: the last two in the engine's order.
     async fn prepare(&self, probe: &Probe) -> Result<(), Failure> {
         self.inherit_debts().await?;
+        self.keep_points().await?;
         self.journal.enter(Phase::Paused).await?;
         if let Some(pause) = self.parts.pause {
             let others = self.holders().await?;
@@ -166,8 +168,17 @@ impl Run<'_> {
         tracing::info!(run = record.key, point = point.id, "what is about to be overwritten is saved");
         if !self.half() {
             self.journal.change(|record| record.safety_point = Some(point)).await?;
+            self.keep_points().await?;
         }
         Ok(())
+    }
+
+    /// Has the storage keep the points that the record names.
+    async fn keep_points(&self) -> Result<(), Failure> {
+        match self.parts.engine.pins() {
+            Some(pins) => pins.pin(&self.journal).await.map_err(step("pinning the recovery points")),
+            None => Ok(()),
+        }
     }
 
     async fn write(&self, point: &PinnedPoint, probe: &Probe) -> Result<Vec<String>, Failure> {

@@ -224,6 +224,9 @@ pub async fn restore(job: &RestoreJob, parts: &RestoreParts<'_>) -> Result<Resto
         // Somebody else holds it now.
         Err(RunError::Ledger(crate::ledger::LedgerError::LeaseLost { .. })) => {}
         _ => {
+            if result.is_ok() {
+                run.let_points_go().await;
+            }
             if result.is_ok()
                 && let Err(error) = parts.ledger.tidy(&job.target).await
             {

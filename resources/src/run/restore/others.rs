@@ -36,11 +36,21 @@ impl Run<'_> {
 
     /// Runs that died or failed may have left things paused, or half a target: this one takes both on, and closes them.
     pub(super) async fn inherit_debts(&self) -> Result<(), LedgerError> {
-        for other in self.others(owes).await? {
+        let mut others = self.others(owes).await?;
+        // Of several that left it half, the last one knows what it was in its present place.
+        others.sort_by_key(|other| std::cmp::Reverse(other.times.updated));
+        for other in others {
             let beside = self.parts.ledger.acquire_beside(&other).await?;
             if let Some(found) = beside.found.filter(owes) {
                 let owed: Vec<UndoStep> = found.undo.iter().filter(|step| !step.undone).cloned().collect();
-                self.journal.change(|record| take_on(&mut record.undo, owed)).await?;
+                let saved = found.safety_point.clone().filter(|_| self.half() && found.left_half());
+                self.journal
+                    .change(|record| {
+                        take_on(&mut record.undo, owed);
+                        // What the target was before it was half is what this run rolls back to as well.
+                        record.safety_point = record.safety_point.take().or(saved);
+                    })
+                    .await?;
                 // Only now: killed in between, both records owe it, and the next run sees that they are the same.
                 let closed = Record { verdict: Some(Verdict::Failed), phase: Phase::Done, point: None, ..found.stub() };
                 beside.lease.write(&closed).await?;
@@ -48,6 +58,25 @@ impl Run<'_> {
             beside.lease.release().await;
         }
         Ok(())
+    }
+
+    /// Lets go of the points that this run kept, and those of its target that ended before it or never will.
+    pub(super) async fn let_points_go(&self) {
+        let record = self.journal.record().await;
+        let Some(pins) = self.parts.engine.pins().filter(|_| record.last_run() == LastRun::Succeeded) else { return };
+        let all = self.parts.ledger.lease_covers_target();
+        let ended = async {
+            let mut ended = self.others(|other| all || other.last_run() != LastRun::Unfinished).await?;
+            ended.push(record);
+            Ok::<_, LedgerError>(ended)
+        };
+        let gone = match ended.await {
+            Ok(ended) => pins.unpin(&ended).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = gone {
+            tracing::warn!(error, "recovery points that are no longer needed are still kept");
+        }
     }
 
     pub(super) async fn others(&self, wanted: impl Fn(&Record) -> bool) -> Result<Vec<Record>, LedgerError> {

@@ -1,8 +1,11 @@
 //! What goes, what stays, and that the real restic finds the rest whole.
 
 use super::*;
+use crate::engines::restic::locks::Mode;
 use crate::engines::restic::source::BackupOptions;
 use crate::engines::restic::testing::Lab;
+use crate::ledger::PinnedPoint;
+use crate::store::local::LocalStore;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +14,21 @@ fn keep_last(last: u32) -> Keep {
 }
 
 fn request() -> Request {
-    Request { mode: Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new() }
+    Request { mode: Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None }
+}
+
+fn notes(lab: &Lab) -> Notes {
+    Notes::new(Arc::new(LocalStore::new(lab.folder.path().join("repo.dr"))))
 }
 
 fn run(lab: &Lab, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
-    forget(&lab.open().unwrap(), keep, pinned, &request(), Arc::new(|_| {}), lab.handle())
+    forget(&lab.open().unwrap(), keep, pinned, &notes(lab), &request(), Arc::new(|_| {}), lab.handle())
+}
+
+/// What a restore to elsewhere pins.
+fn pin(id: &str) -> Pin {
+    let time = "2025-10-04T10:00:00Z".parse().unwrap();
+    Pin::new("0123456789abcdef", "/mnt/audit", vec![PinnedPoint { id: id.to_owned(), time, bytes: None }])
 }
 
 /// Backups of files that grow by one; gives their ids, oldest first.
@@ -51,6 +64,66 @@ fn what_the_policy_drops_goes_with_its_space_and_restic_finds_the_rest_whole() {
     assert!(check.contains("no errors were found") && !check.contains("additional"), "{check}");
     assert!(lab.restic_ok(&["snapshots"]).contains(&last[..8]));
     assert_eq!(lab.files("locks/").len(), 0);
+}
+
+#[test]
+fn what_a_restore_elsewhere_needs_stays_until_it_has_ended() {
+    let (lab, ids) = filled(3);
+    let notes = notes(&lab);
+    lab.runtime.block_on(notes.pin("mark", &pin(&ids[0]))).unwrap();
+    let report = run(&lab, &keep_last(1), &[]).unwrap();
+    assert_eq!((report.removed.as_slice(), report.kept), (&ids[1..2], 2));
+    assert!(report.warnings[0].contains("stays for the restore to /mnt/audit on"), "{:?}", report.warnings);
+    lab.runtime.block_on(notes.unpin(&["another"])).unwrap();
+    assert_eq!(run(&lab, &keep_last(1), &[]).unwrap().removed.len(), 0);
+    lab.runtime.block_on(notes.unpin(&["another", "mark"])).unwrap();
+    let report = run(&lab, &keep_last(1), &[]).unwrap();
+    assert_eq!((report.removed.as_slice(), report.warnings.len()), (&ids[..1], 0));
+}
+
+#[test]
+fn what_is_pinned_while_the_lock_is_waited_for_stays_too() {
+    let (lab, ids) = filled(3);
+    let (folder, json) = (lab.folder.path().join("repo.dr/pins"), serde_json::to_vec(&pin(&ids[0])).unwrap());
+    let pins: Lost = Arc::new(move |_| {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("mark.json"), &json).unwrap();
+    });
+    let opened = lab.open().unwrap();
+    let report = forget(&opened, &keep_last(1), &[], &notes(&lab), &request(), pins, lab.handle()).unwrap();
+    assert_eq!(report.removed, ids[1..2]);
+}
+
+#[test]
+fn a_pin_that_can_not_be_read_keeps_everything() {
+    let (lab, _) = filled(2);
+    let pins = lab.folder.path().join("repo.dr/pins");
+    std::fs::create_dir_all(&pins).unwrap();
+    for (damaged, said) in
+        [("", "EOF"), (r#"{"version":2,"run":"","target":"","host":"","points":[]}"#, "newer provider")]
+    {
+        std::fs::write(pins.join("mark.json"), damaged).unwrap();
+        let error = run(&lab, &keep_last(1), &[]).unwrap_err().to_string();
+        assert!(error.contains("pins/mark.json in ") && error.contains(said), "{error}");
+    }
+    assert_eq!(lab.files("snapshots/").len(), 2);
+}
+
+#[test]
+fn space_that_a_killed_run_owed_is_freed_although_no_point_goes_any_more() {
+    let (lab, ids) = filled(3);
+    std::fs::remove_file(lab.data().join("file0")).unwrap();
+    lab.backup(BackupOptions::default());
+    // As far as it came: the points are gone, what they held is not.
+    lab.runtime.block_on(notes(&lab).owe_prune()).unwrap();
+    let gone: Vec<_> = ids.iter().map(|id| id.parse().unwrap()).collect();
+    lab.open().unwrap().repository.delete_snapshots(&gone).unwrap();
+    let before = size(&lab);
+    let report = run(&lab, &keep_last(1), &[]).unwrap();
+    assert_eq!((report.removed.len(), report.kept), (0, 1));
+    assert!(size(&lab) < before - 90_000, "file0's space is free");
+    assert!(!lab.runtime.block_on(notes(&lab).is_prune_owed()).unwrap());
+    lab.restic_ok(&["check", "--read-data"]);
 }
 
 #[test]

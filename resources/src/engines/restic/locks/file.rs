@@ -25,10 +25,16 @@ pub struct LockFile {
     pub uid: u32,
     #[serde(default)]
     pub gid: u32,
+    /// Of ours only: where `pid` can be looked for. restic reads over it.
+    #[serde(default, rename = "dr_process_space", skip_serializing_if = "Option::is_none")]
+    pub process_space: Option<String>,
+    /// Of ours only: what the record of its run is known by. restic reads over it.
+    #[serde(default, rename = "dr_run", skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 impl LockFile {
-    fn ours(mode: Mode) -> Self {
+    fn ours(mode: Mode, run: Option<&str>) -> Self {
         LockFile {
             time: clock::now(),
             exclusive: mode == Mode::Exclusive,
@@ -37,7 +43,25 @@ impl LockFile {
             pid: std::process::id(),
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
+            process_space: machine::process_space(),
+            run: run.map(str::to_owned),
         }
+    }
+
+    /// Whether its process has ended, provably: where it ran can be looked into from here, and it is not there. The name of
+    /// a machine is no proof: a container may have it too, and so may another machine.
+    pub fn is_of_an_ended_process(&self) -> bool {
+        self.process_space.is_some() && self.process_space == machine::process_space() && !machine::is_alive(self.pid)
+    }
+
+    /// Whether there is reason to think that its process has ended: restic's own rules for `restic unlock`.
+    pub fn looks_dead(&self) -> bool {
+        self.is_not_here() || self.age_seconds() > super::ABANDONED.as_secs().cast_signed()
+    }
+
+    /// Whether it names this machine, and no such process is to be seen here.
+    fn is_not_here(&self) -> bool {
+        self.hostname == machine::host() && !machine::is_alive(self.pid)
     }
 
     pub fn age_seconds(&self) -> i64 {
@@ -53,6 +77,7 @@ impl LockFile {
             exclusive: self.exclusive,
             since: self.time.to_string(),
             age_seconds: self.age_seconds(),
+            not_here: self.is_not_here(),
         }
     }
 }
@@ -62,8 +87,13 @@ pub fn name_of(id: &str) -> String {
 }
 
 /// Writes a fresh lock of ours and gives its id.
-pub async fn write(store: &dyn ObjectStore, key: &KeyBytes, mode: Mode) -> Result<String, EngineError> {
-    write_file(store, key, &LockFile::ours(mode)).await
+pub async fn write(
+    store: &dyn ObjectStore,
+    key: &KeyBytes,
+    mode: Mode,
+    run: Option<&str>,
+) -> Result<String, EngineError> {
+    write_file(store, key, &LockFile::ours(mode, run)).await
 }
 
 pub async fn write_file(store: &dyn ObjectStore, key: &KeyBytes, lock: &LockFile) -> Result<String, EngineError> {

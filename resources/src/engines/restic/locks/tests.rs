@@ -1,11 +1,17 @@
 //! Locks of ours and of the real restic, against each other.
 
 use super::*;
+use crate::engines::restic::forget::forget;
+use crate::engines::restic::machine;
+use crate::engines::restic::notes::Notes;
+use crate::engines::restic::progress::Silent;
+use crate::engines::restic::source::BackupOptions;
 use crate::engines::restic::testing::Lab;
-use std::io::Write;
+use crate::store::local::LocalStore;
+use std::io::{BufRead, Write};
 
 fn request(mode: Mode) -> Request {
-    Request { mode, wait: Duration::ZERO, dead: Vec::new() }
+    Request { mode, wait: Duration::ZERO, dead: Vec::new(), run: None }
 }
 
 fn lock(lab: &Lab, request: &Request) -> Result<RepositoryLock, EngineError> {
@@ -13,10 +19,39 @@ fn lock(lab: &Lab, request: &Request) -> Result<RepositoryLock, EngineError> {
     acquire(&lab.store, &opened.key, request, Arc::new(|_| {}), lab.handle())
 }
 
+/// A lock that another program wrote some minutes ago.
 fn foreign(lab: &Lab, host: &str, pid: u32, minutes: i64, exclusive: bool) -> String {
     let time = clock::now() - jiff::SignedDuration::from_mins(minutes);
-    let file = LockFile { time, exclusive, hostname: host.into(), username: "ada".into(), pid, uid: 0, gid: 0 };
-    lab.runtime.block_on(file::write_file(lab.store.as_ref(), &lab.open().unwrap().key, &file)).unwrap()
+    let (hostname, username) = (host.to_owned(), "ada".to_owned());
+    let (process_space, run) = (None, None);
+    write(lab, &LockFile { time, exclusive, hostname, username, pid, uid: 0, gid: 0, process_space, run })
+}
+
+fn write(lab: &Lab, lock: &LockFile) -> String {
+    lab.runtime.block_on(file::write_file(lab.store.as_ref(), &lab.open().unwrap().key, lock)).unwrap()
+}
+
+/// The id of a process that has ended.
+fn ended() -> u32 {
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let pid = child.id();
+    child.wait().unwrap();
+    pid
+}
+
+/// A lock of a provider's worker that has ended, as it would be on this machine.
+fn left(process_space: Option<String>, run: Option<&str>) -> LockFile {
+    LockFile {
+        time: clock::now(),
+        exclusive: true,
+        hostname: machine::host(),
+        username: "ada".to_owned(),
+        pid: ended(),
+        uid: 0,
+        gid: 0,
+        process_space,
+        run: run.map(str::to_owned),
+    }
 }
 
 #[test]
@@ -65,20 +100,54 @@ fn a_lock_of_the_real_restic_stops_us() {
 }
 
 #[test]
-fn dead_locks_are_passed_over_and_removed_where_that_is_proved() {
+fn a_lock_goes_only_where_it_is_proved_that_its_holder_is_dead() {
     let lab = Lab::with_repository();
-    let mut child = std::process::Command::new("true").spawn().unwrap();
-    child.wait().unwrap();
-    foreign(&lab, &machine::host(), child.id(), 1, true);
-    let stale = foreign(&lab, "elsewhere", 1, 31, true);
-    let named = foreign(&lab, "elsewhere", 2, 1, true);
-    drop(lock(&lab, &Request { dead: vec![named], ..request(Mode::Exclusive) }).unwrap());
-    assert_eq!(lab.files("locks/"), [lab.repo().join("locks").join(stale)]);
-    foreign(&lab, "elsewhere", 3, 29, false);
-    drop(lock(&lab, &request(Mode::Shared)).unwrap());
-    let refused = lock(&lab, &request(Mode::Exclusive)).err().unwrap();
-    assert!(refused.to_string().contains("by ada on elsewhere, process 3,"), "{refused}");
-    assert!(refused.to_string().ends_with("(29 minutes ago)"), "{refused}");
+    let own = Request { run: Some("our run".to_owned()), ..request(Mode::Exclusive) };
+    // What its record names, what its own mark says, and what ended where we can see it.
+    let dead = vec![foreign(&lab, "elsewhere", 2, 1, true)];
+    write(&lab, &left(None, Some("our run")));
+    write(&lab, &left(machine::process_space(), Some("the run of another machine")));
+    drop(lock(&lab, &Request { dead, ..own.clone() }).unwrap());
+    assert_eq!(lab.files("locks/").len(), 0);
+    // A container sees other processes, also where it has this machine's name.
+    let other_space = Some("another boot pid:[4026531836]".to_owned());
+    let elsewhere = [left(None, None), left(None, Some("another run")), left(other_space, None)];
+    for lock_file in elsewhere {
+        let id = write(&lab, &lock_file);
+        for mode in [Mode::Exclusive, Mode::Shared] {
+            let refused = lock(&lab, &Request { mode, ..own.clone() }).err().unwrap();
+            let EngineError::Locked { holder, .. } = &refused else { panic!("{refused}") };
+            assert_eq!((&holder.id, holder.pid, holder.not_here), (&id, lock_file.pid, true));
+            assert!(refused.hint().unwrap().contains("`restic unlock` removes its lock"), "{:?}", refused.hint());
+        }
+        drop(lock(&lab, &Request { mode: Mode::Reading, ..own.clone() }).unwrap());
+        assert_eq!(lab.files("locks/").len(), 1, "nothing is removed on suspicion");
+        lab.restic_ok(&["unlock"]);
+        drop(lock(&lab, &own).unwrap());
+    }
+}
+
+#[test]
+fn what_another_clock_says_of_a_lock_is_no_proof() {
+    let lab = Lab::with_repository();
+    foreign(&lab, "elsewhere", 3, 31, true);
+    assert!(matches!(lock(&lab, &request(Mode::Shared)), Err(EngineError::Locked { .. })));
+    drop(lock(&lab, &request(Mode::Reading)).unwrap());
+    lab.restic_ok(&["unlock"]);
+    foreign(&lab, "elsewhere", 3, 29, true);
+    assert!(matches!(lock(&lab, &request(Mode::Reading)), Err(EngineError::Locked { .. })));
+    lab.restic_ok(&["unlock", "--remove-all"]);
+    for (minutes, said) in
+        [(31, "(31 minutes ago)"), (29, "(29 minutes ago)"), (-31, "(by a clock that is ahead of this one)")]
+    {
+        foreign(&lab, "elsewhere", 3, minutes, false);
+        drop(lock(&lab, &request(Mode::Shared)).unwrap());
+        let refused = lock(&lab, &request(Mode::Exclusive)).err().unwrap();
+        assert!(refused.to_string().contains("by ada on elsewhere, process 3,"), "{refused}");
+        assert!(refused.to_string().ends_with(said), "{refused}");
+        assert!(refused.hint().unwrap().contains("`restic unlock`"), "{:?}", refused.hint());
+        lab.restic_ok(&["unlock", "--remove-all"]);
+    }
 }
 
 #[test]
@@ -107,41 +176,153 @@ fn a_damaged_lock_is_named() {
 /// Ten minutes in a second; the clock is set for a whole process, so this runs in one of its own.
 const SPEED: &str = "600";
 
-#[test]
-#[ignore = "needs a fast clock; the test below starts it with one"]
-fn in_fast_time_a_lock_is_refreshed_and_given_up_when_that_fails() {
+/// A lock, and what is heard of it.
+fn heard(lab: &Lab, mode: Mode) -> (RepositoryLock, impl Fn() -> Result<String, EngineError>) {
     assert_eq!(std::env::var("DR_TEST_CLOCK_SPEED").as_deref(), Ok(SPEED));
-    let lab = Lab::with_repository();
-    let opened = lab.open().unwrap();
     let (sender, events) = std::sync::mpsc::channel();
     let lost: Lost = Arc::new(move |event| {
         let _ = sender.send(event.map(str::to_owned));
     });
-    let held = acquire(&lab.store, &opened.key, &request(Mode::Shared), lost, lab.handle()).unwrap();
-    let next = || events.recv_timeout(Duration::from_secs(20)).unwrap();
+    let held = acquire(&lab.store, &lab.open().unwrap().key, &request(mode), lost, lab.handle()).unwrap();
+    (held, move || events.recv_timeout(Duration::from_secs(30)).unwrap())
+}
+
+/// Why it is lost in the end.
+fn why_lost(next: impl Fn() -> Result<String, EngineError>) -> String {
+    loop {
+        match next() {
+            Ok(_) => {}
+            Err(EngineError::LockLost { reason, .. }) => return reason,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a fast clock; the test below starts it with one"]
+fn in_fast_time_a_lock_is_refreshed_and_given_up_when_that_fails() {
+    let lab = Lab::with_repository();
+    let (held, next) = heard(&lab, Mode::Shared);
     let first = next().unwrap();
     let second = next().unwrap();
     assert_ne!(first, second);
     assert!(lab.repo().join("locks").join(&second).exists());
+    held.held().check().unwrap();
     std::fs::remove_dir_all(lab.repo()).unwrap();
     std::fs::write(lab.repo(), "no folder any more").unwrap();
-    let lost = loop {
-        if let Err(lost) = next() {
-            break lost;
-        }
-    };
-    assert!(matches!(lost, EngineError::LockLost { .. }), "{lost}");
-    drop(held);
+    let reason = why_lost(next);
+    assert!(reason.contains("not refreshed for 22 minutes"), "{reason}");
 }
 
 #[test]
-fn a_lock_is_refreshed_and_given_up_when_that_fails() {
+#[ignore = "needs a fast clock; the test below starts it with one"]
+fn in_fast_time_a_lock_that_somebody_broke_is_lost() {
+    let lab = Lab::with_repository();
+    let (held, next) = heard(&lab, Mode::Shared);
+    let broken = lab.repo().join("locks").join(held.id());
+    std::fs::remove_file(broken).unwrap();
+    assert!(matches!(held.held().check(), Err(EngineError::LockLost { .. })));
+    let reason = why_lost(next);
+    assert!(reason.contains("somebody removed it"), "{reason}");
+    drop(held);
+    assert_eq!(lab.files("locks/").len(), 0, "no new one is left either");
+}
+
+#[test]
+fn a_lock_that_somebody_broke_is_lost() {
+    in_fast_time("in_fast_time_a_lock_that_somebody_broke_is_lost");
+}
+
+#[test]
+#[ignore = "is made to stand still by the test below"]
+fn in_fast_time_a_lock_is_lost_to_who_stood_still() {
+    let lab = Lab::with_repository();
+    let (held, next) = heard(&lab, Mode::Shared);
+    println!("held\n");
+    let reason = why_lost(next);
+    assert!(reason.contains("not refreshed for 22 minutes"), "{reason}");
+    assert!(matches!(held.held().is_fresh(), Err(EngineError::LockLost { .. })));
+}
+
+#[test]
+fn a_lock_is_lost_to_who_stood_still() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture"])
+        .arg("engines::restic::locks::tests::in_fast_time_a_lock_is_lost_to_who_stood_still")
+        .env("DR_TEST_CLOCK_SPEED", SPEED)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with("held")));
+    let process = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    std::thread::sleep(held::AT_LEAST + Duration::from_secs(1));
+    rustix::process::kill_process(process, rustix::process::Signal::CONT).unwrap();
+    let text: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success(), "{text:?}");
+}
+
+#[test]
+fn below_a_lock_that_somebody_broke_nothing_is_stored_and_nothing_goes() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    let points = [lab.backup(BackupOptions::default()), lab.backup(BackupOptions::default())];
+    let opened = lab.open().unwrap();
+    let held = lock(&lab, &request(Mode::Shared)).unwrap();
+    opened.gate.guard(held.held());
+    std::fs::remove_file(lab.repo().join("locks").join(held.id())).unwrap();
+    let indexed = opened.repository.to_indexed_ids().unwrap();
+    let options = BackupOptions { paths: vec![lab.data()], ..BackupOptions::default() };
+    let stored = crate::engines::restic::source::backup(&indexed, &opened.gate, &options, &Silent);
+    assert!(matches!(stored, Err(EngineError::LockLost { .. })), "{stored:?}");
+    drop(held);
+
+    let broken = lab.repo();
+    let breaks: Lost = Arc::new(move |held| std::fs::remove_file(broken.join("locks").join(held.unwrap())).unwrap());
+    let keep = crate::retention::Keep { last: Some(1), ..Default::default() };
+    let opened = lab.open().unwrap();
+    let notes = Notes::new(Arc::new(LocalStore::new(lab.folder.path().join("repo.dr"))));
+    let gone = forget(&opened, &keep, &[], &notes, &request(Mode::Exclusive), breaks, lab.handle());
+    assert!(matches!(gone, Err(EngineError::LockLost { .. })), "{gone:?}");
+    assert_eq!(lab.files("snapshots/").len(), points.len());
+}
+
+/// Runs a test that is ignored here, in a process of its own with a fast clock.
+fn in_fast_time(test: &str) {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--ignored"])
-        .arg("engines::restic::locks::tests::in_fast_time_a_lock_is_refreshed_and_given_up_when_that_fails")
+        .arg(format!("engines::restic::locks::tests::{test}"))
         .env("DR_TEST_CLOCK_SPEED", SPEED)
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn a_lock_is_refreshed_and_given_up_when_that_fails() {
+    in_fast_time("in_fast_time_a_lock_is_refreshed_and_given_up_when_that_fails");
+}
+
+#[test]
+#[ignore = "needs a fast clock; the test below starts it with one"]
+fn in_fast_time_only_a_lock_that_nobody_refreshes_for_half_an_hour_is_removed() {
+    let lab = Lab::with_repository();
+    // In real seconds: half an hour is at least fifteen of them, however fast the clock is.
+    let speed: u64 = SPEED.parse().unwrap();
+    let request = |seconds: u64| Request { wait: Duration::from_secs(seconds * speed), ..request(Mode::Exclusive) };
+    let abandoned = foreign(&lab, "elsewhere", 3, 0, false);
+    assert!(matches!(lock(&lab, &request(10)), Err(EngineError::Locked { .. })));
+    drop(lock(&lab, &request(40)).unwrap());
+    assert!(!lab.repo().join("locks").join(abandoned).exists());
+    let held = lock(&lab, &Request { mode: Mode::Shared, ..request(0) }).unwrap();
+    assert!(matches!(lock(&lab, &request(20)), Err(EngineError::Locked { .. })), "it is refreshed every five minutes");
+    drop(held);
+    assert_eq!(lab.files("locks/").len(), 0);
+}
+
+#[test]
+fn only_a_lock_that_nobody_refreshes_for_half_an_hour_is_removed() {
+    in_fast_time("in_fast_time_only_a_lock_that_nobody_refreshes_for_half_an_hour_is_removed");
 }

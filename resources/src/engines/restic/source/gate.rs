@@ -1,6 +1,8 @@
 //! A backend that keeps a snapshot file back until it is known whether the backup is whole, and damaged index files out of sight.
 
+use super::super::backend::carried;
 use super::super::error::EngineError;
+use super::super::locks::Held;
 use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,6 +14,7 @@ pub struct SnapshotGate {
     inner: Arc<dyn WriteBackend>,
     state: Mutex<State>,
     hidden: OnceLock<Vec<Id>>,
+    lock: Mutex<Option<Held>>,
 }
 
 #[derive(Debug, Default)]
@@ -25,7 +28,7 @@ struct State {
 impl SnapshotGate {
     /// A gate before `inner`, open.
     pub fn new(inner: Arc<dyn WriteBackend>) -> Arc<Self> {
-        Arc::new(Self { inner, state: Mutex::default(), hidden: OnceLock::new() })
+        Arc::new(Self { inner, state: Mutex::default(), hidden: OnceLock::new(), lock: Mutex::default() })
     }
 
     /// Leaves files of the index out of every list; only the first call counts.
@@ -35,6 +38,23 @@ impl SnapshotGate {
 
     fn shows(&self, tpe: FileType, id: &Id) -> bool {
         tpe != FileType::Index || !self.hidden.get().is_some_and(|hidden| hidden.contains(id))
+    }
+
+    /// From now on a snapshot is written only below this lock, and something removed only while it is fresh.
+    pub fn guard(&self, lock: Held) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+    }
+
+    fn lock(&self) -> Option<Held> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever broke our lock may be removing what the snapshot refers to.
+    fn write_snapshot(&self, id: &Id, cacheable: bool, content: BytesList) -> RusticResult<()> {
+        if let Some(lock) = self.lock() {
+            lock.check().map_err(|error| carried("writing a snapshot", error))?;
+        }
+        self.inner.write_bytes(FileType::Snapshot, id, cacheable, content)
     }
 
     /// Holds snapshots back from now on.
@@ -59,7 +79,7 @@ impl SnapshotGate {
         match held {
             None => Ok(None),
             Some((id, cacheable, content)) => {
-                self.inner.write_bytes(FileType::Snapshot, &id, cacheable, content)?;
+                self.write_snapshot(&id, cacheable, content)?;
                 Ok(Some(id))
             }
         }
@@ -124,12 +144,19 @@ impl WriteBackend for SnapshotGate {
             }
             state.written = Some(*id);
         }
-        self.inner.write_bytes(tpe, id, cacheable, content).inspect_err(|error| {
+        let written = match tpe {
+            FileType::Snapshot => self.write_snapshot(id, cacheable, content),
+            _ => self.inner.write_bytes(tpe, id, cacheable, content),
+        };
+        written.inspect_err(|error| {
             self.state().failure.get_or_insert_with(|| EngineError::repository("writing to the repository", error));
         })
     }
 
     fn remove(&self, tpe: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
+        if let Some(lock) = self.lock() {
+            lock.is_fresh().map_err(|error| carried("removing", error))?;
+        }
         self.inner.remove(tpe, id, cacheable)
     }
 }

@@ -5,40 +5,64 @@ use super::super::error::EngineError;
 use super::super::forget::{ForgetReport, forget};
 use super::super::index::{self, Indexed};
 use super::super::locks::{self, Lost, Mode, RepositoryLock, Request};
+use super::super::notes::Notes;
 use super::super::repository::{self, Found, Opened};
 use super::super::source::{self, BackupOptions};
 use super::super::verify::{Depth, VerifyReport, verify};
 use super::super::writer::{self, RestoreOptions, RestoreReport};
 use super::super::{points, progress::Progress};
 use super::bars::Bars;
+use super::fence::{Fence, Fenced};
 use super::messages::{Event, Job, Order, Outcome, Stored};
 use super::reporter::Reporter;
 use crate::connections::s3::S3Clients;
 use crate::ledger::WorkLock;
 use crate::retention::Keep;
 use crate::store::ObjectStore;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Which lock this process holds, for the thread that ends it.
+/// What this process works on and which lock it holds there, for the thread that ends it.
 #[derive(Default)]
-pub struct Holding(Mutex<Option<(Arc<dyn ObjectStore>, String)>>);
+pub struct Holding {
+    fence: Arc<Fence>,
+    store: OnceLock<Arc<dyn ObjectStore>>,
+    lock: Mutex<Option<String>>,
+}
 
 impl Holding {
-    /// The store and the lock's name in it.
-    pub fn lock(&self) -> Option<(Arc<dyn ObjectStore>, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The repository's store, for all work on it.
+    pub fn work_on(&self, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        let store = self.store.get_or_init(|| store).clone();
+        self.behind_fence(store)
     }
 
-    fn set(&self, store: &Arc<dyn ObjectStore>, id: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((store.clone(), format!("locks/{id}")));
+    fn behind_fence(&self, store: Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore> {
+        Arc::new(Fenced::new(store, self.fence.clone()))
+    }
+
+    /// It holds this lock now.
+    pub fn set(&self, id: &str) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("locks/{id}"));
+    }
+
+    /// Stops the work, then takes the lock away: the threads that do it run on until the process has ended, and below no
+    /// lock they must not change anything.
+    pub async fn let_go(&self) {
+        self.fence.shut().await;
+        let name = self.lock.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((store, name)) = self.store.get().zip(name) {
+            // Without it the lock stays until somebody sees that its process is gone.
+            let _ = store.delete(&name).await;
+        }
     }
 }
 
 struct Work<'a> {
     order: &'a Order,
     store: Arc<dyn ObjectStore>,
+    notes: Notes,
     reporter: &'a Arc<Reporter>,
     holding: &'a Arc<Holding>,
     runtime: &'a Handle,
@@ -56,9 +80,10 @@ pub fn perform(
     let clients = S3Clients::default();
     // A long job outlives a short outage, as an apply does.
     clients.apply_begins();
-    let store = order.location.store(&clients)?;
+    let store = holding.work_on(order.location.store(&clients)?);
+    let notes = Notes::new(holding.behind_fence(order.location.ledger().store(&clients)?));
     let unlocked = order.lock.none;
-    let work = Work { order: &order, store, reporter, holding, runtime };
+    let work = Work { order: &order, store, notes, reporter, holding, runtime };
     let outcome = match &order.job {
         Job::Init { log_n, adopt } => work.init(*log_n, *adopt),
         Job::Check => work.open().map(|opened| Outcome::Check { id: opened.id }),
@@ -127,35 +152,37 @@ impl Work<'_> {
         }
     }
 
-    fn request(&self) -> Request {
+    fn request(&self, mode: Mode) -> Request {
         let lock = &self.order.lock;
-        Request { mode: Mode::Shared, wait: Duration::from_secs(lock.wait_seconds), dead: lock.dead.clone() }
+        let (dead, run) = (lock.dead.clone(), lock.run.clone());
+        Request { mode, wait: Duration::from_secs(lock.wait_seconds), dead, run }
     }
 
-    /// A shared lock, or none where nothing may be written.
-    fn lock(&self, opened: &Opened) -> Result<Option<RepositoryLock>, EngineError> {
+    /// A lock beside which others may work, or none where nothing may be written.
+    fn lock(&self, opened: &Opened, mode: Mode) -> Result<Option<RepositoryLock>, EngineError> {
         if self.order.lock.none {
             return Ok(None);
         }
-        locks::acquire(&self.store, &opened.key, &self.request(), self.lost(), self.runtime).map(Some)
+        locks::acquire(&self.store, &opened.key, &self.request(mode), self.lost(), self.runtime).map(Some)
     }
 
     /// Nobody else may be at work on what is removed.
     fn erase(&self) -> Result<(), EngineError> {
         self.writable()?;
         let opened = self.open()?;
-        let request = Request { mode: Mode::Exclusive, ..self.request() };
-        let _lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
+        let request = self.request(Mode::Exclusive);
+        let lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
+        lock.held().check()?;
         self.runtime.block_on(repository::erase(self.store.as_ref()))?;
         Ok(())
     }
 
     /// A lock that can't be kept ends the process before somebody else takes it for dead.
     fn lost(&self) -> Lost {
-        let (reporter, holding, store) = (self.reporter.clone(), self.holding.clone(), self.store.clone());
+        let (reporter, holding) = (self.reporter.clone(), self.holding.clone());
         Arc::new(move |lock| match lock {
             Ok(id) => {
-                holding.set(&store, id);
+                holding.set(id);
                 reporter.say(&Event::Locked(id.to_owned()));
             }
             Err(error) => {
@@ -175,7 +202,7 @@ impl Work<'_> {
             reason: error.to_string(),
         })?;
         let opened = self.open()?;
-        let _lock = self.lock(&opened)?;
+        let _lock = self.lock(&opened, Mode::Reading)?;
         let Indexed { repository, gate, damaged } = index::read(opened, self.runtime, || self.open())?;
         for damaged in &damaged {
             self.reporter.warning(damaged);
@@ -190,7 +217,7 @@ impl Work<'_> {
         let bars = Bars(self.reporter.clone());
         let opened = repository::open_with(&self.store, &self.order.password, self.runtime, bars)?;
         self.reporter.say(&Event::Opened);
-        let _lock = self.lock(&opened)?;
+        let _lock = self.lock(&opened, Mode::Reading)?;
         verify(&opened, depth, self.runtime)
     }
 
@@ -208,7 +235,10 @@ impl Work<'_> {
         self.writable()?;
         options.repository = options.repository.or_else(|| self.order.location.folder());
         let opened = self.open()?;
-        let lock = self.lock(&opened)?;
+        let lock = self.lock(&opened, Mode::Shared)?;
+        if let Some(lock) = &lock {
+            opened.gate.guard(lock.held());
+        }
         let Opened { repository, gate, store, lost, id, key } = opened;
         let indexed =
             repository.to_indexed_ids().map_err(|error| index::failure(store.as_ref(), self.runtime, &error))?;
@@ -231,7 +261,8 @@ impl Work<'_> {
 
     fn forget(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
         self.writable()?;
-        let report = forget(opened, keep, pinned, &self.request(), self.lost(), self.runtime)?;
+        let request = self.request(Mode::Exclusive);
+        let report = forget(opened, keep, pinned, &self.notes, &request, self.lost(), self.runtime)?;
         for warning in &report.warnings {
             self.reporter.warning(warning);
         }

@@ -48,6 +48,21 @@ impl Location {
         })
     }
 
+    /// Where the ledger lies: `/backup/docs.dr` beside `/backup/docs`, `prefix.dr` beside `prefix`, `.dr` in a bucket without
+    /// prefix.
+    pub fn ledger(&self) -> Location {
+        match self {
+            Location::Local { path } => {
+                let mut beside = path.clone().into_os_string();
+                beside.push(".dr");
+                Location::Local { path: PathBuf::from(beside) }
+            }
+            Location::S3 { connection, bucket, prefix } => {
+                Location::S3 { connection: connection.clone(), bucket: bucket.clone(), prefix: format!("{prefix}.dr") }
+            }
+        }
+    }
+
     /// The folder, when it is one: it is left out of a backup.
     pub(super) fn folder(&self) -> Option<PathBuf> {
         match self {
@@ -77,6 +92,9 @@ pub struct LockOrder {
     pub wait_seconds: u64,
     /// Ids of locks of runs that were taken over.
     pub dead: Vec<String>,
+    /// What the record of the run is known by.
+    #[serde(default)]
+    pub run: Option<String>,
     /// No lock is written: the store is read-only.
     pub none: bool,
 }

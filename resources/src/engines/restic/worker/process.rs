@@ -61,10 +61,8 @@ fn run(order: Order, reporter: &Arc<Reporter>) -> Result<(), EngineError> {
 fn end_with_input(holding: &Holding, runtime: &tokio::runtime::Handle) {
     let mut rest = [0; 64];
     while matches!(std::io::stdin().lock().read(&mut rest), Ok(1..)) {}
-    if let Some((store, name)) = holding.lock() {
-        // Without it the lock stays until somebody sees that its process is gone.
-        let _ = runtime.block_on(async { tokio::time::timeout(LAST_WORDS, store.delete(&name)).await });
-    }
+    // What is under way on a slow line is not waited for longer; then the lock stays, too.
+    let _ = runtime.block_on(async { tokio::time::timeout(LAST_WORDS, holding.let_go()).await });
     std::process::exit(3);
 }
 

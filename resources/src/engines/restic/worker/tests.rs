@@ -193,7 +193,7 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
     std::fs::write(lab.data().join("file"), "content").unwrap();
     lab.backup(BackupOptions::default());
     let opened = lab.open().unwrap();
-    let request = locks::Request { mode: locks::Mode::Shared, wait: Duration::ZERO, dead: Vec::new() };
+    let request = locks::Request { mode: locks::Mode::Shared, wait: Duration::ZERO, dead: Vec::new(), run: None };
     let _lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
     let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
     let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
@@ -205,7 +205,7 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
 /// A worker that waits for somebody else's lock, and whether it is alive.
 fn waiting(lab: &Lab) -> (Order, locks::RepositoryLock) {
     let opened = lab.open().unwrap();
-    let request = locks::Request { mode: locks::Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new() };
+    let request = locks::Request { mode: locks::Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None };
     let lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
     let mut order = order(lab, Job::Verify { depth: Depth::Structure });
     order.lock.wait_seconds = 600;
@@ -261,6 +261,56 @@ fn what_a_killed_worker_left_stops_nobody_and_the_next_one_finishes() {
     lab.restic_ok(&["prune"]);
 }
 
+/// SIGKILL some time after a worker's first or second lock, which is retention's, until it comes to its end before that.
+fn killed_after_its_lock(lab: &Lab, order: &Order, nth: usize, wait: Duration) -> bool {
+    let (mut child, _input, output) = raw(order);
+    let lines = std::io::BufReader::new(output).lines().map_while(Result::ok);
+    let mut locked = lines.filter(|line| line.contains("\"locked\""));
+    assert!(locked.nth(nth).is_some(), "it took no lock: {:?}", lab.files("locks/"));
+    std::thread::sleep(wait);
+    let ended = child.try_wait().unwrap().is_some();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    !ended
+}
+
+#[test]
+fn a_backup_whose_retention_is_killed_anywhere_leaves_a_sound_repository() {
+    let lab = Lab::with_repository();
+    let order = {
+        let Job::Backup { options, keep, pinned, .. } = backup(&lab, Some(1)) else { panic!() };
+        order(&lab, Job::Backup { options, verify: None, keep, pinned })
+    };
+    let new = |n: u64| {
+        let content: Vec<u8> = (0..300_000).map(|_| rand::random()).collect();
+        std::fs::write(lab.data().join(format!("file{}", n % 4)), content).unwrap();
+    };
+    (0..4).for_each(new);
+    assert!(run(&lab, &order).0.is_ok());
+    let mut killed = [0, 0];
+    for n in 0..40 {
+        new(n);
+        let nth = usize::from(n % 4 != 0);
+        killed[nth] += u32::from(killed_after_its_lock(&lab, &order, nth, Duration::from_millis(n / 2 * 4)));
+        if n % 5 == 4 {
+            lab.restic_ok(&["check", "--no-lock", "--read-data"]);
+        }
+    }
+    assert!(killed[0] > 3 && killed[1] > 3, "it was over before it could be killed: {killed:?}");
+    let stored = run(&lab, &order).0;
+    assert!(matches!(&stored, Ok(Outcome::Backup(stored)) if stored.forget.as_ref().unwrap().kept == 1), "{stored:?}");
+    let check = lab.restic_ok(&["check", "--read-data"]);
+    assert!(check.contains("no errors were found") && !check.contains("additional"), "{check}");
+    let to = lab.folder.path().join("restored");
+    let restored = ["restore", "latest", "--target", to.to_str().unwrap()];
+    lab.restic_ok(&restored);
+    for entry in std::fs::read_dir(lab.data()).unwrap() {
+        let path = entry.unwrap().path();
+        let there = to.join(path.strip_prefix("/").unwrap());
+        assert!(std::fs::read(&path).unwrap() == std::fs::read(there).unwrap(), "{path:?}");
+    }
+}
+
 #[test]
 fn a_worker_ends_and_takes_its_lock_away_when_its_input_closes() {
     let lab = Lab::with_repository();
@@ -277,6 +327,23 @@ fn a_worker_ends_and_takes_its_lock_away_when_its_input_closes() {
     }
     drop(held);
     assert!(lab.files("locks/").is_empty());
+}
+
+#[test]
+fn what_lets_go_of_its_lock_changes_nothing_afterwards() {
+    let lab = Lab::new();
+    let holding = super::job::Holding::default();
+    let store = holding.work_on(lab.store.clone());
+    lab.runtime.block_on(async {
+        store.put_bytes("locks/ours", "1".into()).await.unwrap();
+        store.put_bytes("data/pack", "1".into()).await.unwrap();
+        holding.set("ours");
+        holding.let_go().await;
+        for late in [store.delete("data/pack"), store.put_bytes("snapshots/late", "1".into())] {
+            assert!(tokio::time::timeout(Duration::from_millis(50), late).await.is_err());
+        }
+    });
+    assert_eq!(lab.files(""), [lab.repo().join("data/pack")]);
 }
 
 #[test]

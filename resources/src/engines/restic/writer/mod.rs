@@ -104,7 +104,7 @@ fn find<S: IndexedFull>(
 ) -> Result<Node, EngineError> {
     let snapshot: SnapshotFile = repository
         .get_snapshot_from_str(&options.snapshot, |_| true)
-        .map_err(|error| EngineError::repository("reading the recovery point", &error))?;
+        .map_err(|error| unread(&options.snapshot, EngineError::repository("reading it", &error)))?;
     let missing =
         || EngineError::NotInPoint { point: options.snapshot.clone(), path: options.path.display().to_string() };
     let mut node = Node::new_node(OsStr::new(""), NodeType::Dir, Metadata::default());
@@ -127,6 +127,14 @@ fn find<S: IndexedFull>(
         node = tree.nodes.into_iter().find(|node| *node.name() == *name).ok_or_else(missing)?;
     }
     Ok(node)
+}
+
+/// Nothing is written for a point that was removed since it was listed.
+fn unread(point: &str, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Storage { .. } => error,
+        other => EngineError::NoPoint { point: point.to_owned(), reason: other.to_string() },
+    }
 }
 
 /// The folder in which a path has this name.

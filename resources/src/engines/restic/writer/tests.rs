@@ -431,6 +431,18 @@ fn a_restore_that_is_killed_anywhere_is_finished_by_the_next() {
 }
 
 #[test]
+fn for_a_point_that_was_removed_since_nothing_is_written() {
+    let world = World::new();
+    fs::write(world.input().join("file"), "content").unwrap();
+    let point = world.backup(&world.backup_options()).unwrap().snapshot;
+    fs::remove_file(world.repository().join("snapshots").join(&point)).unwrap();
+    let error = world.restore(&world.restore_options(&point)).unwrap_err();
+    assert!(matches!(&error, EngineError::NoPoint { point: gone, .. } if *gone == point), "{error}");
+    assert!(crate::engines::restic::site::failure(&error).before_first_write);
+    assert!(!world.output().exists());
+}
+
+#[test]
 fn a_damaged_pack_costs_the_files_in_it_and_nothing_else() {
     let world = World::new();
     fs::write(world.input().join("first"), noise(6, 200_000)).unwrap();

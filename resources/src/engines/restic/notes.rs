@@ -1,0 +1,110 @@
+//! What retention has to know of a repository beside its points: which of them restores still need, and whether space is still
+//! to be freed. Noted in the ledger beside the repository, because the record of a restore lies beside its target.
+
+use super::error::EngineError;
+use crate::ledger::PinnedPoint;
+use crate::store::ObjectStore;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The version of a note.
+const VERSION: u32 = 1;
+/// Where pins lie.
+const PINS: &str = "pins/";
+/// Is there from before points are removed until their space is free.
+const PRUNE_OWED: &str = "prune-owed";
+
+/// Points that a restore needs until it has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    version: u32,
+    /// The run.
+    pub run: String,
+    /// What it restores to, and on which machine.
+    pub target: String,
+    /// The machine.
+    pub host: String,
+    /// What it restores, and what it would roll back to.
+    pub points: Vec<PinnedPoint>,
+}
+
+impl Pin {
+    /// The pin of a run on this machine.
+    pub fn new(run: &str, target: &str, points: Vec<PinnedPoint>) -> Self {
+        let host = super::machine::host();
+        Pin { version: VERSION, run: run.to_owned(), target: target.to_owned(), host, points }
+    }
+}
+
+/// The notes about a repository.
+#[derive(Clone)]
+pub struct Notes(Arc<dyn ObjectStore>);
+
+/// Whether a file of the ledger's place is a note.
+pub fn is_note(name: &str) -> bool {
+    name == PRUNE_OWED || (name.starts_with(PINS) && name.ends_with(".json"))
+}
+
+impl Notes {
+    /// In the ledger's store.
+    pub fn new(ledger: Arc<dyn ObjectStore>) -> Self {
+        Notes(ledger)
+    }
+
+    /// Pins points under a mark, instead of those that were pinned under it before.
+    pub async fn pin(&self, mark: &str, pin: &Pin) -> Result<(), EngineError> {
+        let json = serde_json::to_vec_pretty(pin).map_err(|error| self.unreadable(mark, &error.to_string()))?;
+        Ok(self.0.put_bytes(&format!("{PINS}{mark}.json"), json.into()).await?)
+    }
+
+    /// Takes away what is pinned under any of these marks.
+    pub async fn unpin(&self, marks: &[&str]) -> Result<(), EngineError> {
+        for entry in self.0.list(PINS).await? {
+            if mark_in(&entry.name).is_some_and(|mark| marks.contains(&mark)) {
+                self.0.delete(&entry.name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every pin. One that can't be read is an error: nobody knows what it holds.
+    pub async fn pins(&self) -> Result<Vec<Pin>, EngineError> {
+        let mut pins = Vec::new();
+        for entry in self.0.list(PINS).await?.iter().filter(|entry| mark_in(&entry.name).is_some()) {
+            // Its run ended meanwhile.
+            let Some(bytes) = self.0.get_bytes(&entry.name).await? else { continue };
+            let pin: Pin =
+                serde_json::from_slice(&bytes).map_err(|error| self.unreadable(&entry.name, &error.to_string()))?;
+            if pin.version > VERSION {
+                return Err(self.unreadable(&entry.name, "a newer provider wrote it: use that one"));
+            }
+            pins.push(pin);
+        }
+        Ok(pins)
+    }
+
+    /// Notes that points are about to be removed, whose space is to be freed afterwards.
+    pub async fn owe_prune(&self) -> Result<(), EngineError> {
+        // Never empty: some servers list an empty object as a folder.
+        Ok(self.0.put_bytes(PRUNE_OWED, "1\n".into()).await?)
+    }
+
+    /// Whether somebody who removed points did not get to free their space.
+    pub async fn is_prune_owed(&self) -> Result<bool, EngineError> {
+        Ok(self.0.get_bytes(PRUNE_OWED).await?.is_some())
+    }
+
+    /// Notes that the space is free.
+    pub async fn pruned(&self) -> Result<(), EngineError> {
+        Ok(self.0.delete(PRUNE_OWED).await?)
+    }
+
+    fn unreadable(&self, name: &str, reason: &str) -> EngineError {
+        let action = format!("reading what restores need, {name} in {}", self.0.describe());
+        EngineError::Repository { action, message: reason.to_owned() }
+    }
+}
+
+fn mark_in(name: &str) -> Option<&str> {
+    name.strip_prefix(PINS)?.strip_suffix(".json")
+}
