@@ -245,8 +245,9 @@ impl BackupSchedules {
     /// One retention for one scope, as far as one process sees.
     fn claim(&self, schedule: &BackupSchedule, known: &Known<'_>) -> Result<()> {
         let Some(keep) = &known.keep else { return Ok(()) };
-        let scope = known.block.retention_scope(&schedule.arguments(known));
-        let name = format!("dr_backup_schedule {:?} that keeps {keep}", schedule.name.text().unwrap_or_default());
+        let scope = known.block.retention_scope(&self.shared, &schedule.arguments(known))?;
+        let (name, id) = (schedule.name.text().unwrap_or_default(), schedule.registered_at().import_id());
+        let name = format!("dr_backup_schedule {name:?} ({id}) that keeps {keep}");
         self.shared.register.policy(&scope, &name).map_err(|conflict| {
             Diagnostics::error_at(Path::attribute("retention"), "Two policies on one scope", format!("{conflict}."))
         })

@@ -13,7 +13,7 @@ use super::objects::{Settle, Wanted};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
 use crate::engines::concepts::{Blame, Failure, RegisteredBlock, Seen, Target};
 use crate::engines::restic::site::Site;
-use crate::reference::Reference;
+use crate::reference::{Place, Reference};
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 
@@ -42,6 +42,13 @@ pub fn secret_of(target: &Reference) -> Option<String> {
         Some((_, secret)) => Some(secret.to_owned()),
         None => Some(own_secret(target.name.text()?)),
     }
+}
+
+/// The repository of a reference that stands at `path`, by one name however its connection is called.
+pub fn repository_of(shared: &Shared, target: &Reference, path: &Path) -> Result<String> {
+    let place = Place::from_reference(&target.store, path)?;
+    let (store, prefix) = place.map(|place| shared.exclusive(&place)).unwrap_or_default();
+    Ok(format!("{store} {prefix}").trim_end().to_owned())
 }
 
 /// A location in a bucket in one spelling: restic takes a line's end after it, and `s3:server/bucket` for `https`.

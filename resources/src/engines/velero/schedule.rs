@@ -185,10 +185,10 @@ impl ScheduleBlock for VeleroSchedule {
         )
     }
 
-    fn retention_scope(&self, schedule: &ScheduleArguments<'_>) -> String {
+    fn retention_scope(&self, _: &Shared, schedule: &ScheduleArguments<'_>) -> Result<String> {
         let text = |attr: &Attr<String>| attr.text().unwrap_or_default().to_owned();
         let target = schedule.target;
-        format!("Velero schedule {}/{} on {}", text(&target.scope), schedule.name, text(&target.connection))
+        Ok(format!("Velero schedule {}/{} on {}", text(&target.scope), schedule.name, text(&target.connection)))
     }
 
     fn server(&self, shared: &Shared, target: &Reference) -> Result<TargetServer> {

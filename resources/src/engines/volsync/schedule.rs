@@ -165,13 +165,11 @@ impl ScheduleBlock for VolsyncSchedule {
         )
     }
 
-    /// The repository: two sources would remove each other's snapshots.
-    fn retention_scope(&self, schedule: &ScheduleArguments<'_>) -> String {
-        let text = |attr: &Attr<String>| attr.text().unwrap_or_default().to_owned();
-        let target = schedule.target;
-        let secret = site::secret_of(target).unwrap_or_default();
-        let namespace = text(&site::namespace_of(&target.scope));
-        format!("VolSync repository {namespace}/{secret} on {}", text(&target.connection))
+    /// The repository, whichever target leads there: all sources write one host and one path, so that two would remove each
+    /// other's snapshots.
+    fn retention_scope(&self, shared: &Shared, schedule: &ScheduleArguments<'_>) -> Result<String> {
+        let repository = site::repository_of(shared, schedule.target, &Path::attribute("target"))?;
+        Ok(format!("VolSync repository {repository}"))
     }
 
     fn server(&self, shared: &Shared, target: &Reference) -> Result<TargetServer> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dr_framework::{Attr, Diagnostics, Path, Result};
 
 use crate::engines::concepts::{Blame, Failure};
-pub use crate::engines::kubernetes::repository_secret::{namespace_of, own_secret, secret_of};
+pub use crate::engines::kubernetes::repository_secret::{namespace_of, own_secret, repository_of, secret_of};
 use crate::engines::restic::error::EngineError;
 use crate::engines::restic::model;
 use crate::engines::restic::points::{Point, Series};
