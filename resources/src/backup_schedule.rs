@@ -28,6 +28,7 @@ use crate::run;
 use crate::shared::Shared;
 use crate::timeouts::{self, Operation, Timeouts};
 use crate::validators;
+use crate::waiting::Patience;
 
 /// Backups that an engine takes by itself, by a cron line.
 ///
@@ -381,6 +382,7 @@ impl BackupSchedules {
         context: &Context,
         prior: Option<BackupSchedule>,
         planned: BackupSchedule,
+        patience: Patience,
     ) -> Result<BackupSchedule> {
         if self.shared.is_drill() {
             let reference = planned.reference(Attr::Null, Attr::Null);
@@ -399,6 +401,7 @@ impl BackupSchedules {
             prior.target != planned.target || prior.engine != planned.engine || (prior.paused != planned.paused)
         };
         self.guard(context, &planned, !same_server || prior.as_ref().is_none_or(begins)).await?;
+        objects.wait(patience);
         if let Some(earlier) = &earlier {
             earlier.followed_by(objects.as_mut(), same_server);
         }
@@ -546,7 +549,9 @@ impl Resource for BackupSchedules {
     ) -> Result<BackupSchedule> {
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
         let limit = timeouts::of(&planned.timeouts, operation, timeouts::DECLARATIVE);
-        timeouts::within(context, "making the backup schedule", limit, self.put(context, prior, planned)).await
+        let patience = timeouts::patience(&planned.timeouts, operation);
+        let work = self.put(context, prior, planned, patience);
+        timeouts::within(context, "making the backup schedule", limit, work).await
     }
 
     async fn delete(&self, context: &Context, prior: BackupSchedule) -> Result<()> {

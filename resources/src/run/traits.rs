@@ -4,12 +4,18 @@ use async_trait::async_trait;
 
 use super::{EngineError, Journal, Point, Probe};
 use crate::ledger::{PinnedPoint, Record, UndoStep};
+use crate::waiting::Patience;
 
 /// The recovery points of one series, from the storage itself.
 #[async_trait]
 pub trait Points: Send + Sync {
     /// Lists them. An error when the storage is missing or can't be reached: an empty listing means that it was listed.
     async fn list(&self) -> Result<Listing, EngineError>;
+
+    /// Waits for what works on points and may be about to be installed. Changes nothing, and an error is before any write.
+    async fn ready(&self, _: Patience) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Checks that a point can be read: the secret opens it, and what it needs is there.
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError>;

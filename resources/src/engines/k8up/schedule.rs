@@ -25,6 +25,7 @@ use crate::reference::{Place, Reference};
 use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
+use crate::waiting::Patience;
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
@@ -452,7 +453,12 @@ fn ready(object: &DynamicObject) -> Option<&Value> {
 
 #[async_trait]
 impl Settle for Taken {
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         self.clear(cluster, namespace).await?;
         let began = tokio::time::Instant::now();
         loop {

@@ -16,6 +16,7 @@ use crate::engines::restic::site::Site;
 use crate::reference::{Place, Reference};
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
+use crate::waiting::Patience;
 
 /// The namespace of a scope, which is `namespace`, or `namespace/secret` where the Secret has a name of its own.
 pub fn namespace_of(scope: &Attr<String>) -> Attr<String> {
@@ -286,7 +287,12 @@ impl Settle for Complete {
         proof.check(&format!("Secret {}", self.secret), lost).await
     }
 
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         let found = if self.external { cluster.get(&Kind::SECRET, namespace, &self.secret).await? } else { None };
         let lacks = found.as_ref().and_then(|found| self.lacks(&found.data["data"]));
         let called = Kind::SECRET.called(namespace, &self.secret);

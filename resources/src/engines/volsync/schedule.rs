@@ -21,6 +21,7 @@ use crate::retention::Keep;
 use crate::run::{History, Probe};
 use crate::shared::Shared;
 use crate::validators;
+use crate::waiting::Patience;
 
 /// A ReplicationSource of VolSync with the restic mover, in the cluster and namespace of its target.
 ///
@@ -265,7 +266,12 @@ impl Taken {
 #[async_trait]
 impl Settle for Taken {
     /// Its first run may take hours; whether it goes well is seen by the next refresh.
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         let mut refused = self.refused(cluster, namespace).await?;
         if refused.is_some() {
             // What it said before this apply may have been put right by it.
