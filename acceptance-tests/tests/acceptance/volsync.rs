@@ -343,7 +343,7 @@ fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mu
     let existing = world
         .configuration("")
         .replace(", credentials = \"keys\"", "")
-        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"repository\" }");
+        .replace("password = \"docs_repo\"", "existing_secret = { name = \"repository\" }");
     scene.workspace.write(&existing)?;
     let apply = scene.workspace.start_apply()?;
     std::thread::sleep(Duration::from_secs(3));
@@ -353,6 +353,11 @@ fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mu
     let source = world.synced(&Value::Null)?;
     ensure!(source["spec"]["restic"]["repository"] == "repository", "{source}");
     ensure!(world.snapshots()?.len() == 1);
+    let listing = "data \"dr_recovery_points\" \"docs\" {\n  source = dr_backup_target.main.ref\n}\n\
+                   output \"total\" {\n  value = data.dr_recovery_points.docs.total\n}\n";
+    scene.workspace.write(&format!("{existing}{listing}"))?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    ensure!(scene.workspace.state()?["values"]["outputs"]["total"]["value"] == 1, "the point is not listed");
     let owners = world.get("Secret", "repository")?["metadata"]["managedFields"].to_string();
     ensure!(!owners.contains("terraform-provider-dr"), "{owners}");
     scene.workspace.destroy()?.ok()?;
@@ -552,7 +557,7 @@ fn elsewhere(scene: &Scene, world: &World, cluster: &Cluster, more: &str) -> Res
     Ok(format!("{guarded}{}", world.restore(&size, more))
         .replace(&kubeconfig(&world.shared.cluster), &kubeconfig(cluster))
         .replace(", credentials = \"keys\"", "")
-        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"repository\" }"))
+        .replace("password = \"docs_repo\"", "existing_secret = { name = \"repository\" }"))
 }
 
 fn one_apply_installs_what_its_target_restore_and_schedule_wait_for(scene: &mut Scene) -> Result<()> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::error::EngineError;
@@ -23,7 +24,7 @@ pub struct Site {
     /// Where it lies.
     pub location: Location,
     /// What opens it.
-    pub password: Secret,
+    pub password: Password,
     /// How long somebody else's lock is waited for.
     pub lock_wait: Duration,
     /// Nothing may be written there, not even a lock.
@@ -36,6 +37,38 @@ pub struct Site {
     pub clients: S3Clients,
 }
 
+/// What opens a repository.
+#[derive(Clone)]
+pub enum Password {
+    /// It is known.
+    Known(Secret),
+    /// It is read at need where somebody else keeps it.
+    Kept(Arc<dyn KeptPassword>),
+}
+
+/// A password that somebody else keeps.
+#[async_trait]
+pub trait KeptPassword: Send + Sync {
+    /// What it is now.
+    async fn read(&self) -> Result<Secret, EngineError>;
+}
+
+impl From<Secret> for Password {
+    fn from(password: Secret) -> Self {
+        Password::Known(password)
+    }
+}
+
+impl Password {
+    /// What it is now.
+    pub async fn read(&self) -> Result<Secret, EngineError> {
+        match self {
+            Password::Known(password) => Ok(password.clone()),
+            Password::Kept(kept) => kept.read().await,
+        }
+    }
+}
+
 /// How far apart progress is written down: often enough to watch, seldom enough not to matter.
 const PROGRESS: Duration = Duration::from_millis(500);
 
@@ -44,7 +77,7 @@ impl Site {
     pub fn at(
         shared: &Shared,
         reached: Reached,
-        password: Secret,
+        password: impl Into<Password>,
         lock_wait: Duration,
         read_only: bool,
         expect: Option<String>,
@@ -55,7 +88,7 @@ impl Site {
         };
         Site {
             location,
-            password,
+            password: password.into(),
             lock_wait,
             read_only,
             expect,
@@ -108,13 +141,13 @@ impl Site {
 
     /// Has a worker do it, and hears nothing on the way.
     pub async fn order(&self, job: Job) -> Result<Outcome, EngineError> {
-        self.worker.run(&self.order_for(job, &[]), &mut |_| {}, std::future::pending()).await
+        self.worker.run(&self.order_for(job, &[]).await?, &mut |_| {}, std::future::pending()).await
     }
 
     /// Has a worker do it, and writes down how far it is and which lock it holds.
     pub async fn order_with(&self, job: Job, journal: &Journal) -> Result<Outcome, run::EngineError> {
         let (sender, mut events) = mpsc::unbounded_channel();
-        let order = self.order_for(job, journal.inherited_locks());
+        let order = self.order_for(job, journal.inherited_locks()).await.map_err(|error| failure(&error))?;
         // Nobody listens any more only when the run has ended.
         let mut send = move |event: &Event| drop(sender.send(event.clone()));
         let work = async {
@@ -128,10 +161,10 @@ impl Site {
         Ok(outcome)
     }
 
-    fn order_for(&self, job: Job, dead: &[String]) -> Order {
+    async fn order_for(&self, job: Job, dead: &[String]) -> Result<Order, EngineError> {
         let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), none: self.read_only };
-        let (location, password, expect) = (self.location.clone(), self.password.clone(), self.expect.clone());
-        Order { location, password, lock, expect, job }
+        let (location, password, expect) = (self.location.clone(), self.password.read().await?, self.expect.clone());
+        Ok(Order { location, password, lock, expect, job })
     }
 
     /// Every point, newest first.
@@ -192,6 +225,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
             | EngineError::SomethingElse { .. }
             | EngineError::AnotherRepository { .. }
             | EngineError::WrongPassword { .. }
+            | EngineError::NoPassword { .. }
             | EngineError::NoUsableKey { .. }
             | EngineError::UnknownVersion { .. }
             | EngineError::Locked { .. }
