@@ -493,7 +493,7 @@ impl Resource for BackupJobs {
             Some(_) => (Cause::Triggers, Operation::Update),
             None => (Cause::Create, Operation::Create),
         };
-        let deadline = Deadline::start(context, timeouts::of(&planned.timeouts, operation, timeouts::JOB));
+        let deadline = Deadline::start(context, &planned.timeouts, operation, timeouts::JOB);
         // What was not known when it was validated.
         planned.check_deletion().into_result()?;
         let done = self.run(context, &planned, cause, &deadline).await?;
@@ -530,7 +530,7 @@ impl Resource for BackupJobs {
         if !prior.causes().contains(&Cause::Destroy) {
             return Ok(());
         }
-        let deadline = Deadline::start(context, timeouts::of(&prior.timeouts, Operation::Delete, timeouts::JOB));
+        let deadline = Deadline::start(context, &prior.timeouts, Operation::Delete, timeouts::JOB);
         let prior = BackupJobModel { after: Attr::Null, ..prior };
         self.run(context, &prior, Cause::Destroy, &deadline).await.map(drop).map_err(|mut failed| {
             failed.push(Diagnostic::error(

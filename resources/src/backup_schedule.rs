@@ -28,6 +28,7 @@ use crate::run;
 use crate::shared::Shared;
 use crate::timeouts::{self, Operation, Timeouts};
 use crate::validators;
+use crate::waiting::Patience;
 
 /// Backups that an engine takes by itself, by a cron line.
 ///
@@ -245,8 +246,9 @@ impl BackupSchedules {
     /// One retention for one scope, as far as one process sees.
     fn claim(&self, schedule: &BackupSchedule, known: &Known<'_>) -> Result<()> {
         let Some(keep) = &known.keep else { return Ok(()) };
-        let scope = known.block.retention_scope(&schedule.arguments(known));
-        let name = format!("dr_backup_schedule {:?} that keeps {keep}", schedule.name.text().unwrap_or_default());
+        let scope = known.block.retention_scope(&self.shared, &schedule.arguments(known))?;
+        let (name, id) = (schedule.name.text().unwrap_or_default(), schedule.registered_at().import_id());
+        let name = format!("dr_backup_schedule {name:?} ({id}) that keeps {keep}");
         self.shared.register.policy(&scope, &name).map_err(|conflict| {
             Diagnostics::error_at(Path::attribute("retention"), "Two policies on one scope", format!("{conflict}."))
         })
@@ -380,6 +382,7 @@ impl BackupSchedules {
         context: &Context,
         prior: Option<BackupSchedule>,
         planned: BackupSchedule,
+        patience: Patience,
     ) -> Result<BackupSchedule> {
         if self.shared.is_drill() {
             let reference = planned.reference(Attr::Null, Attr::Null);
@@ -398,6 +401,7 @@ impl BackupSchedules {
             prior.target != planned.target || prior.engine != planned.engine || (prior.paused != planned.paused)
         };
         self.guard(context, &planned, !same_server || prior.as_ref().is_none_or(begins)).await?;
+        objects.wait(patience);
         if let Some(earlier) = &earlier {
             earlier.followed_by(objects.as_mut(), same_server);
         }
@@ -545,7 +549,9 @@ impl Resource for BackupSchedules {
     ) -> Result<BackupSchedule> {
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
         let limit = timeouts::of(&planned.timeouts, operation, timeouts::DECLARATIVE);
-        timeouts::within(context, "making the backup schedule", limit, self.put(context, prior, planned)).await
+        let patience = timeouts::patience(&planned.timeouts, operation);
+        let work = self.put(context, prior, planned, patience);
+        timeouts::within(context, "making the backup schedule", limit, work).await
     }
 
     async fn delete(&self, context: &Context, prior: BackupSchedule) -> Result<()> {

@@ -959,7 +959,7 @@ impl Resource for RestoreJobs {
             return Ok(planned);
         }
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
-        let deadline = Deadline::start(context, timeouts::of(&planned.timeouts, operation, timeouts::JOB));
+        let deadline = Deadline::start(context, &planned.timeouts, operation, timeouts::JOB);
         let image = self.image(&planned, planned.name.text()).filter(|_| !planned.performs());
         if let Some(image) = &image {
             self.shared.took_over(image);

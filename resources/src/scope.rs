@@ -1,4 +1,5 @@
-//! What may exist once: a retention policy per scope, a writer per exclusive prefix, a hand-over per name.
+//! What may exist once: a retention policy per scope, a writer per exclusive prefix (or per part of a shared one), a hand-over
+//! per name.
 //!
 //! The register sees the resources of one provider process and produces diagnostics only, never values. A resource may be
 //! planned twice (a replace is), so the same identity twice is fine.
@@ -15,8 +16,39 @@ pub struct Register {
 #[derive(Debug, Default)]
 struct Claims {
     policies: BTreeMap<String, String>,
-    writers: BTreeMap<(String, String), String>,
+    writers: Vec<Writer>,
     images: BTreeMap<String, String>,
+}
+
+/// Who writes where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    /// The store: `minio/backups`, `local`.
+    pub store: String,
+    /// The prefix in it.
+    pub prefix: String,
+    /// What of the prefix it has for itself, where its engine keeps several writers of one prefix apart; `None` where the
+    /// prefix is its own.
+    pub part: Option<String>,
+    /// Who it is: two resources are never called the same.
+    pub identity: String,
+}
+
+impl Writer {
+    /// Whether both can't write where they do.
+    fn collides_with(&self, other: &Writer) -> bool {
+        let shares = self.prefix == other.prefix
+            && self.part.as_ref().zip(other.part.as_ref()).is_some_and(|(one, other)| one != other);
+        self.identity != other.identity && self.store == other.store && overlap(&self.prefix, &other.prefix) && !shares
+    }
+
+    fn place(&self) -> String {
+        let place = if self.prefix.is_empty() { self.store.clone() } else { format!("{} {}", self.store, self.prefix) };
+        match &self.part {
+            Some(part) => format!("{place} ({part})"),
+            None => place,
+        }
+    }
 }
 
 /// Two resources that can't both be.
@@ -79,21 +111,20 @@ impl Register {
         Err(Conflict::TwoPolicies { scope: scope.into(), first: first.clone(), second: identity.into() })
     }
 
-    /// Notes that `identity` writes below a prefix of a store (`s3 minio/backups`, `local`), and nobody else may.
-    pub fn writer(&self, store: &str, prefix: &str, identity: &str) -> Result<(), Conflict> {
+    /// Notes who writes somewhere, and that nobody else may.
+    pub fn writer(&self, writer: Writer) -> Result<(), Conflict> {
         let mut claims = self.claims();
-        let other = |(place, other): &(&(String, String), &String)| {
-            place.0 == store && overlap(&place.1, prefix) && *other != identity
-        };
-        if let Some((place, first)) = claims.writers.iter().find(other) {
+        if let Some(first) = claims.writers.iter().find(|first| first.collides_with(&writer)) {
             return Err(Conflict::TwoWriters {
-                first: first.clone(),
-                first_place: in_words(store, &place.1),
-                second: identity.into(),
-                second_place: in_words(store, prefix),
+                first: first.identity.clone(),
+                first_place: first.place(),
+                second_place: writer.place(),
+                second: writer.identity,
             });
         }
-        claims.writers.insert((store.to_owned(), prefix.to_owned()), identity.to_owned());
+        if !claims.writers.contains(&writer) {
+            claims.writers.push(writer);
+        }
         Ok(())
     }
 
@@ -112,10 +143,6 @@ impl Register {
     }
 }
 
-fn in_words(store: &str, prefix: &str) -> String {
-    if prefix.is_empty() { store.to_owned() } else { format!("{store} {prefix}") }
-}
-
 /// Whether one prefix holds the other, path by path: `a` holds `a/b` and not `ab`; the empty one holds all.
 pub fn overlap(one: &str, other: &str) -> bool {
     let holds = |outer: &str, inner: &str| {
@@ -127,6 +154,10 @@ pub fn overlap(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn writer(store: &str, prefix: &str, identity: &str) -> Writer {
+        Writer { store: store.to_owned(), prefix: prefix.to_owned(), part: None, identity: identity.to_owned() }
+    }
 
     #[test]
     fn b8_two_policies_on_one_scope_are_an_error_that_names_both() {
@@ -152,21 +183,35 @@ mod tests {
         let register = Register::default();
         for _ in 0..2 {
             register.policy("scope", "daily").unwrap();
-            register.writer("s3 minio/backups", "docs", "docs").unwrap();
+            register.writer(writer("s3 minio/backups", "docs", "docs")).unwrap();
         }
     }
 
     #[test]
     fn b8_two_writers_on_overlapping_prefixes_are_an_error() {
         let register = Register::default();
-        register.writer("s3 minio/backups", "apps/docs", "docs").unwrap();
+        register.writer(writer("s3 minio/backups", "apps/docs", "docs")).unwrap();
         for prefix in ["apps/docs", "apps", "apps/docs/deep", ""] {
-            assert!(register.writer("s3 minio/backups", prefix, "other").is_err(), "{prefix}");
+            assert!(register.writer(writer("s3 minio/backups", prefix, "other")).is_err(), "{prefix}");
         }
         for prefix in ["apps/docs2", "apps/doc", "docs"] {
-            register.writer("s3 minio/backups", prefix, prefix).unwrap();
+            register.writer(writer("s3 minio/backups", prefix, prefix)).unwrap();
         }
-        register.writer("s3 minio/other", "apps/docs", "elsewhere").unwrap();
+        register.writer(writer("s3 minio/other", "apps/docs", "elsewhere")).unwrap();
+    }
+
+    #[test]
+    fn b8_writers_of_parts_share_a_prefix_and_no_part_of_it() {
+        let register = Register::default();
+        let of = |prefix: &str, part: &str, identity: &str| {
+            register.writer(Writer { part: Some(part.to_owned()), ..writer("minio/backups", prefix, identity) })
+        };
+        of("apps", "namespace wiki", "main in wiki").unwrap();
+        of("apps", "namespace docs", "main in docs").unwrap();
+        let error = of("apps", "namespace wiki", "other in wiki").unwrap_err().to_string();
+        assert!(error.contains("minio/backups apps (namespace wiki)"), "{error}");
+        of("apps/deep", "namespace news", "a repository in another one").unwrap_err();
+        register.writer(writer("minio/backups", "apps", "somebody who takes all of it")).unwrap_err();
     }
 
     #[test]

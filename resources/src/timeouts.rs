@@ -6,6 +6,7 @@ use dr_framework::{Attr, Context, Diagnostics, Model};
 use tokio::sync::watch;
 
 use crate::run::Cancel;
+use crate::waiting::Patience;
 use crate::{clock, validators};
 
 /// How long an operation may take, like `30m` or `24h`.
@@ -45,18 +46,34 @@ pub const JOB: Duration = Duration::from_secs(24 * 3600);
 /// Five minutes for any refresh.
 pub const READ: Duration = Duration::from_secs(300);
 
+fn configured(timeouts: &Attr<Timeouts>, operation: Operation) -> Option<Duration> {
+    let timeouts = timeouts.known()?;
+    let text = match operation {
+        Operation::Create => timeouts.create.text(),
+        Operation::Update => timeouts.update.text(),
+        Operation::Delete => timeouts.delete.text(),
+        Operation::Read => timeouts.read.text(),
+    };
+    validators::parse_duration(text?).ok()
+}
+
 /// How long the operation may take.
 pub fn of(timeouts: &Attr<Timeouts>, operation: Operation, usual: Duration) -> Duration {
-    let configured = timeouts.known().and_then(|timeouts| {
-        let text = match operation {
-            Operation::Create => timeouts.create.text(),
-            Operation::Update => timeouts.update.text(),
-            Operation::Delete => timeouts.delete.text(),
-            Operation::Read => timeouts.read.text(),
-        };
-        text.and_then(|text| validators::parse_duration(text).ok())
-    });
-    configured.unwrap_or(if operation == Operation::Read { READ } else { usual })
+    configured(timeouts, operation).unwrap_or(if operation == Operation::Read { READ } else { usual })
+}
+
+/// How long an operation that begins now waits for what is not there yet: what this apply, or somebody else, may be making.
+pub fn patience(timeouts: &Attr<Timeouts>, operation: Operation) -> Patience {
+    let argument = match operation {
+        Operation::Create => "timeouts.create",
+        Operation::Update => "timeouts.update",
+        Operation::Delete => "timeouts.delete",
+        Operation::Read => "timeouts.read",
+    };
+    match configured(timeouts, operation) {
+        Some(limit) => Patience::of(limit, argument),
+        None => Patience::usual(argument),
+    }
 }
 
 /// Waits for an operation no longer than it may take, and ends when the user asks to stop.
@@ -83,14 +100,16 @@ pub async fn within<T>(
 /// Ends a run's waiting when the user asks to stop, or when its time is over. Dropped, it never does.
 pub struct Deadline {
     limit: Duration,
+    patience: Patience,
     cancel: Cancel,
     expired: watch::Receiver<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Deadline {
-    /// Starts counting.
-    pub fn start(context: &Context, limit: Duration) -> Self {
+    /// Starts counting for an operation that usually may take so long.
+    pub fn start(context: &Context, timeouts: &Attr<Timeouts>, operation: Operation, usual: Duration) -> Self {
+        let (limit, patience) = (of(timeouts, operation, usual), self::patience(timeouts, operation));
         let (sender, receiver) = watch::channel(false);
         let (late, expired) = watch::channel(false);
         let stop = context.stop.clone();
@@ -103,7 +122,7 @@ impl Deadline {
             // The sender has to outlive whoever asks.
             sender.closed().await;
         });
-        Deadline { limit, cancel: Cancel::new(receiver), expired, task }
+        Deadline { limit, patience, cancel: Cancel::new(receiver), expired, task }
     }
 
     /// How long all may take.
@@ -113,7 +132,7 @@ impl Deadline {
 
     /// The signal for a run.
     pub fn cancel(&self) -> Cancel {
-        self.cancel.clone()
+        self.cancel.clone().patient(self.patience)
     }
 
     /// Whether the time was over, rather than the user impatient.

@@ -14,13 +14,57 @@ const SLOTS: usize = 4;
 /// How often it is looked again.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The waiting slots of one provider process.
+/// How long something that is not there yet is waited for: as long as is usual, or as long as the user's `timeouts` allow.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    allowed: Option<(Instant, Duration)>,
+    argument: &'static str,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience::usual("timeouts.create")
+    }
+}
+
+impl Patience {
+    /// As long as is usual; `argument` allows more.
+    pub fn usual(argument: &'static str) -> Self {
+        Patience { allowed: None, argument }
+    }
+
+    /// For almost as long as the operation may take that begins now, by this argument: the wait has to end first, because it
+    /// knows for what it waits.
+    pub fn of(limit: Duration, argument: &'static str) -> Self {
+        let limit = limit.saturating_sub(SPARED.min(limit / 10));
+        Patience { allowed: Some((Instant::now() + clock::scaled(limit), limit)), argument }
+    }
+
+    /// The end of a wait that begins now and is usually so long, and how long that is for people.
+    pub fn until(&self, usual: Duration) -> (Instant, Duration) {
+        self.allowed.unwrap_or_else(|| (Instant::now() + clock::scaled(usual), usual))
+    }
+
+    /// The argument that allows more.
+    pub fn argument(&self) -> &'static str {
+        self.argument
+    }
+}
+
+/// What a wait leaves of an operation's time, for its message.
+const SPARED: Duration = Duration::from_secs(10);
+
+/// The waiting slots of one provider process, with the patience of whoever waits.
 #[derive(Debug, Clone)]
-pub struct WaitingSlots(Arc<Semaphore>);
+pub struct WaitingSlots {
+    slots: Arc<Semaphore>,
+    /// How long its holder waits.
+    pub patience: Patience,
+}
 
 impl Default for WaitingSlots {
     fn default() -> Self {
-        WaitingSlots(Arc::new(Semaphore::new(SLOTS)))
+        WaitingSlots { slots: Arc::new(Semaphore::new(SLOTS)), patience: Patience::default() }
     }
 }
 
@@ -40,8 +84,11 @@ pub enum NotThere<E> {
     #[error("{} is not there. Something in this apply has to install it first: add depends_on = [{}]", .0.what, .0.depends_on)]
     NoSlot(Missing),
     /// It did not come in time.
-    #[error("{} did not appear within {} s. If this apply installs it, add depends_on = [{}]", .0.what, .1.as_secs(), .0.depends_on)]
-    TooLate(Missing, Duration),
+    #[error(
+        "{} did not appear within {} s. If this apply installs it, add depends_on = [{}], or allow more time with `{}`",
+        .0.what, .1.as_secs(), .0.depends_on, .2
+    )]
+    TooLate(Missing, Duration, &'static str),
     /// Looking for it failed.
     #[error(transparent)]
     Failed(E),
@@ -50,10 +97,15 @@ pub enum NotThere<E> {
 impl WaitingSlots {
     /// A slot for somebody who waits in a way of their own, if one is free; given back when dropped.
     pub fn take(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().try_acquire_owned().ok()
+        self.slots.clone().try_acquire_owned().ok()
     }
 
-    /// Waits until `look` finds it, for at most `bound`. What is there at once takes no slot.
+    /// The same slots for somebody with another patience.
+    pub fn with(&self, patience: Patience) -> Self {
+        WaitingSlots { slots: self.slots.clone(), patience }
+    }
+
+    /// Waits until `look` finds it, usually for at most `bound`. What is there at once takes no slot.
     pub async fn wait_for<T, E, F>(
         &self,
         missing: &Missing,
@@ -64,7 +116,7 @@ impl WaitingSlots {
         F: Future<Output = Result<Option<T>, E>>,
     {
         let mut slot: Option<OwnedSemaphorePermit> = None;
-        let deadline = Instant::now() + clock::scaled(bound);
+        let (deadline, bound) = self.patience.until(bound);
         loop {
             if let Some(found) = look().await.map_err(NotThere::Failed)? {
                 return Ok(found);
@@ -73,7 +125,7 @@ impl WaitingSlots {
                 slot = Some(self.take().ok_or_else(|| NotThere::NoSlot(missing.clone()))?);
             }
             if Instant::now() >= deadline {
-                return Err(NotThere::TooLate(missing.clone(), bound));
+                return Err(NotThere::TooLate(missing.clone(), bound, self.patience.argument()));
             }
             tokio::time::sleep_until(deadline.min(Instant::now() + clock::scaled(LOOK))).await;
         }
@@ -119,6 +171,24 @@ mod tests {
         let wait = || slots.wait_for(&crd, Duration::from_secs(1), there);
         let found = futures::future::join_all((0..40).map(|_| wait())).await;
         assert!(found.into_iter().all(|found| found.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn who_allows_more_time_waits_longer_than_usual_and_ends_before_the_operation_does() {
+        let slots = WaitingSlots::default();
+        let absent = || async { Ok::<Option<()>, Never>(None) };
+        let error = slots.wait_for(&crd(), Duration::from_millis(1), absent).await.unwrap_err().to_string();
+        assert!(error.ends_with("or allow more time with `timeouts.create`"), "{error}");
+        let patient = slots.with(Patience::of(Duration::from_millis(200), "timeouts.update"));
+        let (started, looks) = (Instant::now(), AtomicUsize::new(0));
+        let late = || async {
+            looks.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Never>((started.elapsed() > Duration::from_millis(30)).then_some(()))
+        };
+        patient.wait_for(&crd(), Duration::from_millis(1), late).await.unwrap();
+        let error = patient.wait_for(&crd(), Duration::from_millis(1), absent).await.unwrap_err().to_string();
+        assert!(error.ends_with("or allow more time with `timeouts.update`"), "{error}");
+        assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
     }
 
     #[tokio::test]

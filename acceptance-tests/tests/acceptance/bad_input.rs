@@ -21,6 +21,7 @@ both_clis!(
     an_unknown_connection_lists_the_known,
     an_unknown_secret_lists_the_known,
     two_policies_on_one_repository_are_refused,
+    storage_with_two_owners_is_refused_whatever_they_are_called,
     a_target_inside_what_it_backs_up_is_refused,
     a_missing_parent_is_refused,
     a_wrong_password_touches_nothing,
@@ -143,6 +144,43 @@ resource "dr_backup_target" "other" {{
 }}"#
     );
     refused(scene, &documents.configuration(), &["dr_backup_target", "documents", "other"])
+}
+
+/// Targets of one name in two clusters, or two namespaces, that share a bucket without a prefix: a module's, used twice.
+fn owners(scene: &Scene, block: &str, over: &str) -> Result<()> {
+    scene.workspace.write(&format!(
+        r#"
+provider "dr" {{
+  kubernetes = {{
+    prod    = {{ host = "https://127.0.0.1:1", token = "t" }}
+    agentic = {{ host = "https://127.0.0.1:2", token = "t" }}
+  }}
+  s3 = {{ garage = {{ endpoint = "http://127.0.0.1:3", access_key_id = "id", secret_access_key = "key" }} }}
+}}
+resource "dr_backup_target" "main" {{
+  for_each = toset([{over}])
+  name     = "garage"
+  store    = {{ s3 = "garage", bucket = "backups", credentials = "connection" }}
+  {block}
+}}
+"#
+    ))
+}
+
+fn storage_with_two_owners_is_refused_whatever_they_are_called(scene: &mut Scene) -> Result<()> {
+    let clusters = "\"prod\", \"agentic\"";
+    owners(scene, "velero = { cluster = each.key }", clusters)?;
+    let parts = ["Storage with two owners", "velero:prod/velero/garage", "velero:agentic/velero/garage"];
+    scene.workspace.plan()?.fails(&parts)?;
+    let volsync = "volsync = { cluster = \"prod\", namespace = each.key, password = \"docs_repo\" }";
+    owners(scene, volsync, "\"wiki\", \"docs\"")?;
+    scene.workspace.plan()?.fails(&["Storage with two owners", "volsync:prod/wiki/garage"])?;
+    let k8up = "k8up = { cluster = \"prod\", namespace = each.key, password = \"docs_repo\" }";
+    owners(scene, &k8up.replace("each.key", "\"wiki\"").replace("\"prod\"", "each.key"), clusters)?;
+    scene.workspace.plan()?.fails(&["Storage with two owners", "k8up of namespace wiki"])?;
+    // k8up keeps the namespaces of one repository apart.
+    owners(scene, k8up, "\"wiki\", \"docs\"")?;
+    scene.workspace.plan()?.ok().map(drop)
 }
 
 fn a_target_inside_what_it_backs_up_is_refused(scene: &mut Scene) -> Result<()> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{K8up, STORAGE_CLASS, wait_for};
+use acceptance_tests::servers::kubernetes::{Cluster, K8up, Node, STORAGE_CLASS, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -22,6 +22,8 @@ both_clis!(
     an_archive_of_each_claim_lies_in_its_bucket_and_its_keys_are_looked_after,
     a_point_is_restored_into_a_bucket_once,
     an_archive_that_restic_could_not_write_is_an_error_though_k8up_calls_it_a_success,
+    one_apply_installs_what_its_target_restore_and_schedule_wait_for,
+    a_restore_without_its_crd_makes_no_claim,
     the_rights_in_the_guide_are_enough,
 );
 
@@ -60,9 +62,14 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
     }))?;
     wait_for("a snapshot", MINUTE * 2, || Ok(world.snapshots().ok().filter(|all| all.len() == 1)))?;
 
-    // We can't, and say so where it is asked for.
+    // We read it where we wrote it.
+    fs::write(folder.join("file"), "spoilt")?;
     scene.workspace.write(&format!("{}{}", with(PASSWORD, 1), restore("when = \"always\"", "pvc = \"data\"")))?;
-    scene.workspace.plan()?.fails(&["A repository that the provider can't read", "password"])?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.write(&with(PASSWORD, 1))?;
+    scene.workspace.apply()?.ok()?;
 
     // It is written again by its version alone, once it opens what is there.
     let held = || Ok::<_, anyhow::Error>(world.get("v1", "Secret", "dr-main")?["data"]["password"].clone());
@@ -97,11 +104,8 @@ fn somebody_elses_secret_has_to_be_whole_and_is_never_written(scene: &mut Scene)
     };
     api.apply_as("somebody", &theirs(&data))?;
     let existing = |text: String| {
-        text.replace(
-            "password = \"k8up_repository\"",
-            "password = \"k8up_repository\", existing_secret = { name = \"theirs\" }",
-        )
-        .replace(", credentials = \"k8up_keys\"", "")
+        text.replace("password = \"k8up_repository\"", "existing_secret = { name = \"theirs\" }")
+            .replace(", credentials = \"k8up_keys\"", "")
     };
     let always = restore("when = \"always\"", "pvc = \"data\"");
     let all = existing(world.backed_up(1, &format!("{always}{}", schedule("after = dr_restore_job.data.ref"))));
@@ -121,6 +125,7 @@ fn somebody_elses_secret_has_to_be_whole_and_is_never_written(scene: &mut Scene)
     ensure!(fs::read_to_string(folder.join("file"))? == "precious");
     let state = scene.workspace.attributes("dr_backup_target.main")?;
     ensure!(state["ref"]["scope"] == format!("{}/theirs", world.name), "{state}");
+    ensure!(!fs::read_to_string(scene.workspace.state_file())?.contains(PASSWORD), "the state holds the password");
     scene.workspace.plan_is_empty()?;
 
     // It is neither changed nor removed, and nothing stands beside it.
@@ -128,6 +133,55 @@ fn somebody_elses_secret_has_to_be_whole_and_is_never_written(scene: &mut Scene)
     let after = world.get("v1", "Secret", "theirs")?;
     ensure!(after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"], "{after}");
     ensure!(world.get("v1", "Secret", "dr-main").is_err(), "a Secret of our own was made");
+    Ok(())
+}
+
+/// Stores one point, and gives the configuration that brings it back on another, empty cluster.
+fn elsewhere(scene: &Scene, world: &World, cluster: &Cluster, more: &str) -> Result<String> {
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    scene.workspace.write(&world.backed_up(1, ""))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.destroy()?.ok()?;
+    let kubeconfig = |cluster: &Cluster| format!("{:?}", cluster.kubeconfig_path());
+    let block = format!("pvc = \"data\", capacity = \"1Gi\", storage_class_name = {STORAGE_CLASS:?}");
+    let (target, restore) = (world.target(""), restore(more, &block));
+    Ok(format!("{target}{restore}{}", schedule("after = dr_restore_job.data.ref"))
+        .replace(&kubeconfig(&world.shared.cluster), &kubeconfig(cluster)))
+}
+
+fn one_apply_installs_what_its_target_restore_and_schedule_wait_for(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?.with_controller_manager()?;
+    let node = Node::start(&cluster)?;
+    let text = elsewhere(scene, &world, &cluster, "")?;
+    let mut k8up = None;
+    let run = scene.apply_while_installing(&text, || {
+        cluster.namespace(&world.name)?;
+        // The restore asks for what comes last.
+        std::thread::sleep(Duration::from_secs(4));
+        k8up = Some(K8up::start(&cluster)?);
+        Ok(())
+    })?;
+    run.ok().with_context(|| format!("{:?}", node.trouble()))?;
+    ensure!(fs::read_to_string(node.volume(&world.name, "data")?.join("file"))? == "precious");
+    let result = scene.workspace.attributes("dr_restore_job.data")?["result"].clone();
+    ensure!(result["outcome"] == "restored", "{result}");
+    ensure!(cluster.api.get(K8up::API, "Schedule", &world.name, "nightly")?.is_some(), "no schedule");
+    drop(k8up);
+    scene.workspace.plan_is_empty()
+}
+
+fn a_restore_without_its_crd_makes_no_claim(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    let text = elsewhere(scene, &world, &cluster, "timeouts = { create = \"8s\" }")?;
+    cluster.namespace(&world.name)?;
+    scene.workspace.write(&text)?;
+    let said = ["restores.k8up.io (v1)", "add depends_on = [helm_release.k8up]", "k8up-crd.yaml", "`timeouts.create`"];
+    scene.workspace.apply()?.fails(&said)?;
+    let claim = cluster.api.get("v1", "PersistentVolumeClaim", &world.name, "data")?;
+    ensure!(claim.is_none(), "a claim was made that nothing fills: {claim:?}");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use crate::velero::provider;
 both_clis!(
     a_lost_cluster_comes_back_by_one_apply,
     a_lost_cluster_comes_back_without_its_state,
+    a_lost_cluster_comes_back_by_the_apply_that_installs_velero,
     a_restore_takes_the_application_down_and_brings_it_back_exactly,
     a_restore_that_is_killed_is_taken_over_and_the_application_comes_back,
     a_new_namespace_is_not_stored_over_the_backups_of_the_old_one,
@@ -251,6 +252,22 @@ fn a_lost_cluster_comes_back_by_one_apply(scene: &mut Scene) -> Result<()> {
     let (cluster, velero) = lost(scene, s3, &name)?;
     scene.workspace.plan()?.ok()?.says(&["leads to another server"])?;
     scene.workspace.apply()?.ok().with_context(|| velero.controller.log())?;
+    is_back(scene, &cluster, &name)
+}
+
+fn a_lost_cluster_comes_back_by_the_apply_that_installs_velero(scene: &mut Scene) -> Result<()> {
+    let (_, s3, name) = bucket()?;
+    let (cluster, velero) = lost(scene, s3, &name)?;
+    drop(velero);
+    // Without Velero's kinds, and without its namespace.
+    cluster.empty()?;
+    let cluster = cluster.with_controller_manager()?;
+    let mut velero = None;
+    let run = scene.apply_while_installing(&configuration(s3, &cluster, &name, "", ""), || {
+        velero = Some(Velero::start(&cluster)?);
+        Ok(())
+    })?;
+    run.ok()?;
     is_back(scene, &cluster, &name)
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use acceptance_tests::cli::{Cli, Kind, Workspace, build_provider, hcl_string};
+use acceptance_tests::cli::{Cli, Kind, Run, Workspace, build_provider, hcl_string};
 use acceptance_tests::tree::{Manifest, Recipe, make};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -116,6 +116,28 @@ impl Scene {
         }
         fs::write(file, state.to_string())?;
         Ok(blocks)
+    }
+
+    /// Applies a configuration together with a resource of no `depends_on` that installs what the others need, while they
+    /// wait for it already. `text` is the rest of the configuration.
+    pub fn apply_while_installing(&self, text: &str, install: impl FnOnce() -> Result<()>) -> Result<Run> {
+        let (begun, installed) = (self.workspace.path("begun"), self.workspace.path("installed"));
+        let command =
+            format!("touch '{}'; until [ -e '{}' ]; do sleep 0.1; done", begun.display(), installed.display());
+        self.workspace.write(&format!(
+            "{text}\nresource \"terraform_data\" \"operator\" {{\n  provisioner \"local-exec\" {{\n    command = {command:?}\n  \
+             }}\n}}\n"
+        ))?;
+        let apply = self.workspace.start_apply()?;
+        let done = wait_until("the installation to begin", || Ok(begun.exists())).and_then(|()| {
+            // Whoever waits for it has looked by now.
+            std::thread::sleep(Duration::from_secs(3));
+            install()
+        });
+        fs::write(installed, "")?;
+        let run = apply.wait()?;
+        done.with_context(|| run.said())?;
+        Ok(run)
     }
 
     /// The folder that is protected.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{Definitions, STORAGE_CLASS, Shared, VolSync, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{
+    Cluster, Definitions, Node, STORAGE_CLASS, Shared, VolSync, shared, wait_for,
+};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -22,6 +24,8 @@ both_clis!(
     an_older_point_is_restored_in_place_once_while_nothing_uses_the_claim,
     a_claim_goes_back_to_yesterday_while_flux_and_argo_stand_by,
     a_claim_that_is_lost_is_made_and_filled_before_its_schedule_begins,
+    one_apply_installs_what_its_target_restore_and_schedule_wait_for,
+    a_restore_without_its_crd_makes_no_claim,
     a_repository_without_points_never_becomes_an_empty_volume,
     a_backup_job_stores_one_point_and_removes_none,
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
@@ -339,7 +343,7 @@ fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mu
     let existing = world
         .configuration("")
         .replace(", credentials = \"keys\"", "")
-        .replace("password = \"docs_repo\"", "password = \"docs_repo\", existing_secret = { name = \"repository\" }");
+        .replace("password = \"docs_repo\"", "existing_secret = { name = \"repository\" }");
     scene.workspace.write(&existing)?;
     let apply = scene.workspace.start_apply()?;
     std::thread::sleep(Duration::from_secs(3));
@@ -349,6 +353,11 @@ fn a_secret_that_something_else_makes_is_waited_for_and_never_written(scene: &mu
     let source = world.synced(&Value::Null)?;
     ensure!(source["spec"]["restic"]["repository"] == "repository", "{source}");
     ensure!(world.snapshots()?.len() == 1);
+    let listing = "data \"dr_recovery_points\" \"docs\" {\n  source = dr_backup_target.main.ref\n}\n\
+                   output \"total\" {\n  value = data.dr_recovery_points.docs.total\n}\n";
+    scene.workspace.write(&format!("{existing}{listing}"))?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    ensure!(scene.workspace.state()?["values"]["outputs"]["total"]["value"] == 1, "the point is not listed");
     let owners = world.get("Secret", "repository")?["metadata"]["managedFields"].to_string();
     ensure!(!owners.contains("terraform-provider-dr"), "{owners}");
     scene.workspace.destroy()?.ok()?;
@@ -532,6 +541,64 @@ fn a_claim_that_is_lost_is_made_and_filled_before_its_schedule_begins(scene: &mu
     // What was restored is backed up, because it is not new.
     world.synced(&Value::Null)?;
     ensure!(world.snapshots()?.len() == 2);
+    Ok(())
+}
+
+/// Stores one point, and gives the configuration that brings it back on another, empty cluster.
+fn elsewhere(scene: &Scene, world: &World, cluster: &Cluster, more: &str) -> Result<String> {
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    scene.workspace.destroy()?.ok()?;
+    let size =
+        format!(", capacity = \"1Gi\", access_modes = [\"ReadWriteOnce\"], storage_class_name = {STORAGE_CLASS:?}");
+    let guarded = world.configuration("after = dr_restore_job.docs.ref");
+    let kubeconfig = |cluster: &Cluster| format!("{:?}", cluster.kubeconfig_path());
+    Ok(format!("{guarded}{}", world.restore(&size, more))
+        .replace(&kubeconfig(&world.shared.cluster), &kubeconfig(cluster))
+        .replace(", credentials = \"keys\"", "")
+        .replace("password = \"docs_repo\"", "existing_secret = { name = \"repository\" }"))
+}
+
+fn one_apply_installs_what_its_target_restore_and_schedule_wait_for(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?.with_controller_manager()?;
+    let node = Node::start(&cluster)?;
+    let text = elsewhere(scene, &world, &cluster, "")?;
+    let mut volsync = None;
+    let run = scene.apply_while_installing(&text, || {
+        cluster.namespace(&world.name)?;
+        cluster.api.apply_as("external-secrets", &foreign_secret(&world, "repository"))?;
+        // The restore asks for what comes last.
+        std::thread::sleep(Duration::from_secs(4));
+        volsync = Some(VolSync::start(&cluster)?);
+        Ok(())
+    })?;
+    run.ok().with_context(|| format!("{:?}", node.trouble()))?;
+    ensure!(fs::read_to_string(node.volume(&world.name, "data")?.join("file"))? == "precious");
+    let result = scene.workspace.attributes("dr_restore_job.docs")?["result"].clone();
+    ensure!(result["outcome"] == "restored", "{result}");
+    ensure!(cluster.api.get(VolSync::API, "ReplicationSource", &world.name, "hourly")?.is_some(), "no schedule");
+    drop(volsync);
+    scene.workspace.plan_is_empty()
+}
+
+fn a_restore_without_its_crd_makes_no_claim(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    let text = elsewhere(scene, &world, &cluster, "timeouts = { create = \"8s\" }")?;
+    cluster.namespace(&world.name)?;
+    cluster.api.apply_as("external-secrets", &foreign_secret(&world, "repository"))?;
+    scene.workspace.write(&text)?;
+    scene.workspace.apply()?.fails(&[
+        "replicationdestinations.volsync.backube (v1alpha1)",
+        "add depends_on = [helm_release.volsync]",
+        "backube.github.io/helm-charts",
+        "allow more time with `timeouts.create`",
+        "nothing is changed",
+    ])?;
+    let claim = cluster.api.get("v1", "PersistentVolumeClaim", &world.name, "data")?;
+    ensure!(claim.is_none(), "a claim was made that nothing fills: {claim:?}");
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::engines::table::Concept;
 use crate::engines::{k8up, velero, volsync};
 use crate::reference::Place;
 use crate::registered::{self, Earlier, Memory, Refreshed, Registration};
+use crate::timeouts::{self, Operation};
 
 impl BackupTarget {
     fn registered(&self) -> Option<&dyn RegisteredBlock> {
@@ -169,6 +170,8 @@ impl BackupTargets {
         let writes = !same_server || !prior.as_ref().is_some_and(as_before);
         let config = config.registered().filter(|_| writes);
         let (mut objects, place) = self.objects(&planned, config)?.ok_or_else(not_known)?;
+        let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
+        objects.wait(timeouts::patience(&planned.timeouts, operation));
         if let Some(earlier) = &earlier {
             earlier.followed_by(objects.as_mut(), same_server);
         }

@@ -4,9 +4,12 @@ use dr_framework::{Attr, Context, Diagnostic, Diagnostics, Path, Plan, Result, S
 
 use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel, lies_elsewhere};
 use crate::engines::concepts::{Blame, Failure, Policy, Seen, Target, TargetBlock, TargetKind};
+use crate::engines::kubernetes::repository_secret::namespace_of;
+use crate::engines::table::{self, Exclusive};
 use crate::reference::Place;
 use crate::retention_policy::KeepModel;
 use crate::run;
+use crate::scope::Writer;
 
 impl BackupTargets {
     /// The storage: `None` while something that it takes is not known.
@@ -212,11 +215,23 @@ impl BackupTargets {
             return Ok(());
         }
         let keeps = target.keep().ok().flatten().map(|keep| format!(" that keeps {keep}")).unwrap_or_default();
-        let name = format!("dr_backup_target {:?}{keeps}", target.name.text().unwrap_or_default());
+        let seat = target.registered_at();
+        let name = target.name.text().unwrap_or_default();
+        let identity = format!("dr_backup_target {name:?} ({}){keeps}", seat.import_id());
+        let part = match table::engine(seat.engine).map(|engine| engine.exclusive) {
+            Some(Exclusive::Prefix) => None,
+            Some(Exclusive::Namespace) => match namespace_of(&target.seat().1) {
+                Attr::Known(namespace) => Some(format!("{} of namespace {namespace}", seat.engine)),
+                // It may still be another one.
+                _ => return Ok(()),
+            },
+            Some(Exclusive::Nothing) | None => return Ok(()),
+        };
         let (store, prefix) = self.shared.exclusive(place);
         // Beside it lies its ledger.
         for prefix in [prefix.clone(), format!("{prefix}.dr")] {
-            self.shared.register.writer(&store, &prefix, &name).map_err(|conflict| {
+            let writer = Writer { store: store.clone(), prefix, part: part.clone(), identity: identity.clone() };
+            self.shared.register.writer(writer).map_err(|conflict| {
                 Diagnostics::error_at(Path::attribute("store"), "Storage with two owners", format!("{conflict}."))
             })?;
         }
@@ -412,4 +427,76 @@ fn key_set(keys: &[String]) -> Attr<Set<Attr<String>>> {
     let mut keys: Vec<Attr<String>> = keys.iter().cloned().map(Attr::Known).collect();
     keys.sort();
     Attr::Known(Set(keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dr_framework::Redactor;
+
+    use super::*;
+    use crate::engines::k8up::target::K8upTarget;
+    use crate::engines::volsync::target::VolsyncTarget;
+    use crate::shared::Shared;
+
+    fn target(name: &str, engine: Engine) -> BackupTarget {
+        BackupTarget { name: name.into(), engine: Attr::Known(engine), ..BackupTarget::default() }
+    }
+
+    fn k8up(cluster: &str, namespace: Attr<String>) -> BackupTarget {
+        let block = K8upTarget {
+            cluster: cluster.into(),
+            namespace,
+            password: "repo".into(),
+            password_wo: Attr::Null,
+            password_wo_version: Attr::Null,
+            existing_secret: Attr::Null,
+            force_conflicts: Attr::Null,
+        };
+        target("main", Engine::K8up(block))
+    }
+
+    fn volsync(cluster: &str, namespace: &str) -> BackupTarget {
+        let block = VolsyncTarget {
+            cluster: cluster.into(),
+            namespace: namespace.into(),
+            password: "repo".into(),
+            password_wo: Attr::Null,
+            password_wo_version: Attr::Null,
+            existing_secret: Attr::Null,
+            force_conflicts: Attr::Null,
+        };
+        target("main", Engine::Volsync(block))
+    }
+
+    /// What a plan of the second one says after that of the first.
+    fn after(first: &BackupTarget, second: &BackupTarget) -> Option<String> {
+        let targets = BackupTargets::new(Arc::new(Shared::new(Redactor::default())));
+        let place = Place::S3 { connection: "garage".to_owned(), bucket: "docs".to_owned(), prefix: "apps".to_owned() };
+        targets.claim(first, &place).unwrap();
+        targets.claim(first, &place).unwrap();
+        targets.claim(second, &place).err().map(|found| found.0[0].detail.clone())
+    }
+
+    #[test]
+    fn b8_targets_of_one_name_on_one_prefix_are_two_owners() {
+        let detail = after(&volsync("prod", "wiki"), &volsync("prod", "docs")).unwrap();
+        assert!(detail.contains("(volsync:prod/wiki/main)") && detail.contains("(volsync:prod/docs/main)"), "{detail}");
+        assert!(after(&volsync("prod", "wiki"), &volsync("agentic", "wiki")).is_some());
+        assert!(after(&volsync("prod", "wiki"), &k8up("prod", "wiki".into())).is_some());
+    }
+
+    #[test]
+    fn namespaces_share_a_repository_of_k8ups_whatever_their_targets_are_called() {
+        let wiki = k8up("prod", "wiki".into());
+        let docs = BackupTarget { name: "other".into(), ..k8up("prod", "docs".into()) };
+        assert_eq!(after(&wiki, &docs), None);
+        assert_eq!(after(&wiki, &k8up("prod", "docs".into())), None);
+        assert_eq!(after(&wiki, &k8up("prod", Attr::Unknown)), None, "it may be another namespace");
+        // It tells namespaces apart by their names alone.
+        let detail = after(&wiki, &k8up("agentic", "wiki".into())).unwrap();
+        assert!(detail.contains("docs apps (k8up of namespace wiki)"), "{detail}");
+        assert!(after(&wiki, &BackupTarget { name: "other".into(), ..wiki.clone() }).is_some());
+    }
 }

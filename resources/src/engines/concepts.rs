@@ -265,7 +265,7 @@ pub trait ScheduleBlock: Send + Sync {
     /// Rules for Prometheus that tell when backups stop.
     fn alert_rules(&self, schedule: &ScheduleArguments<'_>) -> String;
     /// What the retention covers, for the register of scopes.
-    fn retention_scope(&self, schedule: &ScheduleArguments<'_>) -> String;
+    fn retention_scope(&self, shared: &Shared, schedule: &ScheduleArguments<'_>) -> Result<String>;
     /// The server, as far as a plan knows it.
     fn server(&self, shared: &Shared, target: &Reference) -> Result<TargetServer>;
     /// The objects: `None` while something that they take is not known.

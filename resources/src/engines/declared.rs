@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::concepts::Failure;
+use crate::waiting::Patience;
 
 /// What an engine keeps because of one resource: an object on its server, or several that belong together.
 #[async_trait]
@@ -16,6 +17,9 @@ pub trait Declared: Send + Sync {
 
     /// What an earlier configuration set: it may be put back when somebody changed it by hand.
     fn instead_of(&mut self, before: Value);
+
+    /// How long what is not there yet is waited for.
+    fn wait(&mut self, _: Patience) {}
 
     /// The server's own identity.
     async fn server_uid(&self) -> Result<String, Failure>;

@@ -11,8 +11,8 @@ pub struct Engine {
     pub concepts: &'static [Concept],
     /// What a retention policy covers.
     pub retention_scope: RetentionScope,
-    /// Whether a target's prefix belongs to one writer.
-    pub exclusive_prefix: bool,
+    /// What of a store a target that writes has for itself.
+    pub exclusive: Exclusive,
     /// How it is told that a target exists and holds nothing.
     pub empty_probe: EmptyProbe,
     /// Which of saving the target and taking the application down comes first.
@@ -65,6 +65,17 @@ pub enum RetentionScope {
     Group,
     /// All of a target: `retention` is set on the target.
     Target,
+}
+
+/// What of a store a target that writes has for itself. Two targets in one are an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exclusive {
+    /// Nothing.
+    Nothing,
+    /// Its prefix.
+    Prefix,
+    /// What is of its namespace below the prefix.
+    Namespace,
 }
 
 /// How it is told that a target exists and holds nothing.
@@ -195,7 +206,7 @@ const RESTIC: Engine = Engine {
     concepts: &[Concept::Target, Concept::Retention, Concept::Backup, Concept::Restore, Concept::Points],
     // restic's forget works on all snapshots of a repository.
     retention_scope: RetentionScope::Target,
-    exclusive_prefix: true,
+    exclusive: Exclusive::Prefix,
     empty_probe: EmptyProbe::Directory,
     quiesce_order: QuiesceOrder::QuiesceFirst,
     hand_over: HandOver::None,
@@ -224,7 +235,7 @@ const VELERO: Engine = Engine {
     ],
     // The age at which a backup is deleted is fixed when it is made.
     retention_scope: RetentionScope::Schedule,
-    exclusive_prefix: true,
+    exclusive: Exclusive::Prefix,
     empty_probe: EmptyProbe::Reported("selected objects"),
     quiesce_order: QuiesceOrder::QuiesceFirst,
     hand_over: HandOver::None,
@@ -251,8 +262,8 @@ const K8UP: Engine = Engine {
     ],
     // It forgets by host, which is the namespace: all schedules of one share it.
     retention_scope: RetentionScope::Group,
-    // A repository may hold several namespaces.
-    exclusive_prefix: false,
+    // A repository may hold several namespaces, by their names alone: those of two clusters are one there.
+    exclusive: Exclusive::Namespace,
     empty_probe: EmptyProbe::Reported("a claim without a volume"),
     quiesce_order: QuiesceOrder::QuiesceFirst,
     hand_over: HandOver::None,
@@ -277,9 +288,9 @@ const VOLSYNC: Engine = Engine {
         Concept::Restore,
         Concept::Points,
     ],
-    // Each run removes what its own source does not keep, and a repository has one source.
+    // Each run removes what its own source does not keep. All write one host and one path, so a repository has one source.
     retention_scope: RetentionScope::Schedule,
-    exclusive_prefix: true,
+    exclusive: Exclusive::Prefix,
     empty_probe: EmptyProbe::None,
     quiesce_order: QuiesceOrder::QuiesceFirst,
     hand_over: HandOver::Exports(&["data_source_ref"]),
@@ -300,7 +311,7 @@ const TOY: Engine = Engine {
     name: "toy",
     concepts: &[Concept::Schedule, Concept::Backup, Concept::Restore, Concept::Retention, Concept::Points],
     retention_scope: RetentionScope::Target,
-    exclusive_prefix: false,
+    exclusive: Exclusive::Nothing,
     empty_probe: EmptyProbe::Directory,
     quiesce_order: QuiesceOrder::QuiesceFirst,
     hand_over: HandOver::Exports(&["point"]),

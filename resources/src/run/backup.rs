@@ -182,6 +182,8 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
             Some((restore, ledger)) => check_after(ledger, restore).await?,
             None => None,
         };
+        let failed = |source| RunError::BeforeWriting { step: "looking for what backs it up", source };
+        parts.engine.ready(parts.cancel.patience()).await.map_err(failed)?;
         Ok::<_, RunError>((warning, parts.ledger.acquire(&fresh).await?))
     };
     let (warning, acquired) = tokio::select! {

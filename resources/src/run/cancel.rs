@@ -6,28 +6,40 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::waiting::Patience;
 
 /// Happens once, when the CLI asks the provider to stop or a timeout ends. It ends the waiting, it undoes nothing.
 #[derive(Debug, Clone)]
 pub struct Cancel {
     stop: Option<watch::Receiver<bool>>,
     deadline: Option<Instant>,
+    patience: Patience,
 }
 
 impl Cancel {
     /// Follows a channel that turns to `true`.
     pub fn new(stop: watch::Receiver<bool>) -> Self {
-        Cancel { stop: Some(stop), deadline: None }
+        Cancel { stop: Some(stop), deadline: None, patience: Patience::default() }
     }
 
     /// Never happens.
     pub fn never() -> Self {
-        Cancel { stop: None, deadline: None }
+        Cancel { stop: None, deadline: None, patience: Patience::default() }
     }
 
     /// Also happens when this much time has passed from now.
     pub fn within(self, timeout: Duration) -> Self {
         Cancel { deadline: Some(Instant::now() + clock::scaled(timeout)), ..self }
+    }
+
+    /// With another patience for what is not there yet.
+    pub fn patient(self, patience: Patience) -> Self {
+        Cancel { patience, ..self }
+    }
+
+    /// How long is waited for what is not there yet.
+    pub fn patience(&self) -> Patience {
+        self.patience
     }
 
     /// Resolves when it happens.

@@ -22,6 +22,12 @@ impl Journal {
         Journal { lease, record: Mutex::new(record), inherited_locks }
     }
 
+    /// That of a run which begins in a test.
+    #[cfg(test)]
+    pub async fn of(ledger: &dyn crate::ledger::LedgerStore, record: Record) -> Self {
+        Journal::new(ledger.acquire(&record).await.unwrap().lease, record)
+    }
+
     /// The run's key.
     pub async fn key(&self) -> String {
         self.record.lock().await.key.clone()

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{EngineError, Journal, Point, Probe};
 use crate::ledger::{PinnedPoint, Record, UndoStep};
+use crate::waiting::Patience;
 
 /// The recovery points of one series, from the storage itself.
 #[async_trait]
@@ -14,6 +15,11 @@ pub trait Points: Send + Sync {
     /// What becomes of the work when a run is interrupted, for people.
     fn interrupted(&self) -> &'static str {
         "what the engine was told to do goes on without us, and nothing was undone"
+    }
+
+    /// Waits for what works on points and may be about to be installed. Changes nothing, and an error is before any write.
+    async fn ready(&self, _: Patience) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// Checks that a point can be read: the secret opens it, and what it needs is there.

@@ -2,8 +2,8 @@
 
 use dr_resources::engines::declared::Declared;
 use dr_resources::engines::table::{
-    self, Concept, EmptyProbe, Engine, HandOver, LedgerPlace, OnDemandObject, Pause, PointsFrom, QuiesceOrder,
-    ReadOnly, RetentionScope, SecretReadBack,
+    self, Concept, EmptyProbe, Engine, Exclusive, HandOver, LedgerPlace, OnDemandObject, Pause, PointsFrom,
+    QuiesceOrder, ReadOnly, RetentionScope, SecretReadBack,
 };
 use dr_resources::engines::toy::{Toy, ToySchedule};
 use dr_resources::ledger::LedgerStore;
@@ -17,7 +17,7 @@ async fn the_toy_engine_does_what_its_row_claims() {
         name,
         concepts,
         retention_scope,
-        exclusive_prefix,
+        exclusive,
         empty_probe,
         quiesce_order,
         hand_over,
@@ -46,7 +46,7 @@ async fn the_toy_engine_does_what_its_row_claims() {
     }
     points_come_from_the_server().await;
     retention_covers_all_points_of_the_server().await;
-    assert!(!exclusive_prefix, "its storage is no store");
+    assert_eq!(exclusive, Exclusive::Nothing, "its storage is no store");
     assert_eq!(empty_probe, EmptyProbe::Directory);
     an_empty_folder_is_empty().await;
     assert_eq!(quiesce_order, QuiesceOrder::QuiesceFirst);

@@ -44,7 +44,7 @@ const PAGE: usize = 500;
 /// How often a list starts again when the server forgot where it was.
 const RESTARTS: u32 = 3;
 
-/// How long a CRD that is missing is waited for.
+/// How long a CRD that is missing is waited for, unless the user allows more.
 const KIND: Duration = Duration::from_secs(120);
 
 /// For how long the answer to "which cluster is this" holds during an apply, which may replace it.
@@ -361,7 +361,13 @@ impl Cluster {
         Ok(resources.is_some_and(|resources| resources.iter().any(|resource| resource["name"] == *kind.plural)))
     }
 
-    /// Waits until the kind is served, for two minutes and in one of the waiting slots: this apply may be installing it.
+    /// The waiting slots of the process.
+    pub fn waiting(&self) -> &WaitingSlots {
+        &self.0.line.slots
+    }
+
+    /// Waits until the kind is served, usually for two minutes and in one of the waiting slots: this apply may be installing
+    /// it.
     pub async fn wait_for_kind(
         &self,
         kind: &Kind,

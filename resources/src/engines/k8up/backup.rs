@@ -20,6 +20,7 @@ use crate::ledger::PinnedPoint;
 use crate::run::{
     Backup, BackupStored, EngineError, FirstUse, Held, History, Journal, Listing, Points, Probe, ReadBack, TargetState,
 };
+use crate::waiting::Patience;
 
 /// The volumes of a namespace.
 pub struct VolumeBackup {
@@ -165,6 +166,10 @@ impl Points for VolumeBackup {
         let points = self.points().await?.iter().filter_map(as_run_point).collect();
         let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
         Ok(Listing { points, first_use, near_misses: Vec::new() })
+    }
+
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.orders.ready(&BACKUP, patience).await
     }
 
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {

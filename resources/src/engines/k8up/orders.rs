@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::target::INSTALLED_BY;
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::{Record, engine_object_name};
 use crate::run::{EngineError, Journal};
+use crate::waiting::Patience;
 
 /// Backups.
 pub const BACKUP: Kind = Kind::namespaced("k8up.io", "v1", "Backup", "backups");
@@ -61,6 +63,11 @@ pub enum End {
 }
 
 impl Orders {
+    /// Waits until the cluster knows a kind.
+    pub async fn ready(&self, kind: &Kind, patience: Patience) -> Result<(), EngineError> {
+        INSTALLED_BY.wait_for(&self.cluster, &[kind], patience).await
+    }
+
     /// The object that an earlier attempt of the run made, if k8up still works on it and it is what is wanted. One that has
     /// ended is never taken for the work of this attempt: doing it again is harmless.
     pub async fn under_way(

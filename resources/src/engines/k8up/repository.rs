@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use dr_framework::{Attr, Diagnostics, Path, Result};
+use dr_framework::{Attr, Path, Result};
 
+use super::backend::PASSWORD_KEY;
+use crate::engines::kubernetes::repository_secret::kept_password;
 use crate::engines::restic::error::EngineError;
 use crate::engines::restic::model;
 use crate::engines::restic::points::{Point, Series};
@@ -16,18 +18,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(300);
 
 /// The repository of a reference that stands at `path`: `None` while something that it takes is not known.
 pub fn open(shared: &Shared, reference: &Reference, path: &Path, read_only: bool) -> Result<Option<Site>> {
-    if reference.secret.is_null() && reference.kind.text() == Some("backup_target") {
-        return Err(Diagnostics::error_at(
-            path.clone(),
-            "A repository that the provider can't read",
-            "Its target gives the password as `password_wo`, or in an `existing_secret` alone, and the provider reads neither: \
-             set `password` to the name of the password under `secrets`. It goes with `existing_secret`, and in place of \
-             `password_wo`.",
-        ));
-    }
+    let Some(kept) = kept_password(shared, reference, path, PASSWORD_KEY)? else { return Ok(None) };
     // The uid of a target is that of its Secret, and says nothing of the repository.
     let reference = Reference { uid: Attr::Null, ..reference.clone() };
-    model::site(shared, &reference, path, LOCK_WAIT, read_only)
+    model::site_opened_by(shared, &reference, path, (LOCK_WAIT, read_only), kept)
 }
 
 /// Its points, newest first. One that no backup made yet has none.

@@ -18,6 +18,7 @@ use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
 use crate::ledger::PinnedPoint;
 use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored};
+use crate::waiting::Patience;
 
 /// How many lines of the pod's log are read, from its end.
 const LOG_LINES: usize = 2000;
@@ -241,6 +242,11 @@ impl Points for ClaimRestore {
         self.own.list().await
     }
 
+    /// A Secret is all that a target of k8up's is, so a restore may be the first to need the CRD.
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.orders.ready(&RESTORE, patience).await
+    }
+
     /// Everything that would end a restore badly, before anything is touched.
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {
         self.own.check_holds(point).await?;
@@ -272,20 +278,18 @@ impl Restore for ClaimRestore {
             return Err(EngineError::nothing_written(format!("the repository holds no point {} any more", point.id)));
         };
         let of_this = |spec: &Value| spec["snapshot"] == *point.id;
-        let (name, made) = match self.orders.under_way(&RESTORE, journal, of_this).await? {
-            Some(object) => (object.metadata.name, false),
-            None => {
-                self.refuse_in_use().await?;
-                (None, self.make_claim().await?)
-            }
-        };
+        let under_way = self.orders.under_way(&RESTORE, journal, of_this).await?;
+        let mut made = false;
         let followed = async {
-            let name = match name {
-                Some(name) => name,
+            let name = match under_way {
+                Some(object) => object.metadata.name.unwrap_or_default(),
                 None => {
+                    self.refuse_in_use().await?;
                     self.put_secret(&record.key).await?;
                     let name = self.orders.free_name(&RESTORE, &record).await?;
                     spec["snapshot"] = point.id.clone().into();
+                    // The last thing before it is asked to fill it: pods start on an empty one.
+                    made = self.make_claim().await?;
                     self.orders.make(&RESTORE, &name, spec, journal).await?;
                     self.orders.go_with(self.secret.as_slice(), &RESTORE, &name).await;
                     name

@@ -13,6 +13,7 @@ use crate::engines::kubernetes::objects::Wanted;
 use crate::ledger::PinnedPoint;
 use crate::run::{EngineError, Journal, Listing, Points, Probe, Restore, Restored, Safety, TargetState};
 use crate::store::{ObjectStore, StoreError};
+use crate::waiting::Patience;
 
 /// By what k8up's log shows that all of a point went out.
 const DONE: &str = "restore finished";
@@ -80,6 +81,10 @@ fn before(error: StoreError) -> EngineError {
 impl Points for ArchiveRestore {
     async fn list(&self) -> Result<Listing, EngineError> {
         self.own.list().await
+    }
+
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.orders.ready(&RESTORE, patience).await
     }
 
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {

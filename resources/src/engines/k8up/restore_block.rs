@@ -17,7 +17,7 @@ use super::schedule::SCHEDULE;
 use super::target::{secret, without_token};
 use super::{ENGINE, claims, repository};
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind, Unreachable};
-use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
+use crate::engines::concepts::{Failure, Look, OpenRestore, RestoreBlock, TargetServer};
 use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::{Wanted, server_of};
@@ -28,6 +28,7 @@ use crate::engines::kubernetes::store_keys;
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::{Place, Reference};
 use crate::run::{EngineError, Pause};
+use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 use crate::validators;
 
@@ -262,26 +263,33 @@ impl K8upRestoreBlock {
         }
     }
 
-    /// The Secret that opens the repository where the claim is: that of the target, or one of the run's own. `None` while
-    /// something of it is not known.
-    fn secret(&self, shared: &Shared, source: &Reference, seat: &Seat) -> Result<Option<(String, Option<Wanted>)>> {
+    /// The Secret of the target, where that lies beside the claim.
+    fn secret_there(source: &Reference, seat: &Seat) -> Option<String> {
         let is_of = |leaf: &Attr<String>, value: &str| of_target(source, leaf).text() == Some(value);
-        if let Some(name) = secret_of(source)
-            && is_of(&source.connection, &seat.cluster)
-            && is_of(&namespace_of(&source.scope), &seat.namespace)
-        {
+        let there = is_of(&source.connection, &seat.cluster) && is_of(&namespace_of(&source.scope), &seat.namespace);
+        secret_of(source).filter(|_| there)
+    }
+
+    /// The Secret that opens the repository where the claim is: that of the target, or one of the run's own with this
+    /// password. `None` while something of it is not known.
+    fn secret(
+        &self,
+        shared: &Shared,
+        source: &Reference,
+        seat: &Seat,
+        password: &Secret,
+    ) -> Result<Option<(String, Option<Wanted>)>> {
+        if let Some(name) = Self::secret_there(source, seat) {
             return Ok(Some((name, None)));
         }
         let path = Path::attribute("source");
         let Some(place) = Place::from_reference(&source.store, &path)? else { return Ok(None) };
         let reached = shared.reach(&place, &path.clone().then("store").then("connection"))?;
         let Some(Reached::S3 { connection, .. }) = reached else { return Ok(None) };
-        let Some(password) = source.secret.text() else { return Ok(None) };
-        let Some(password) = shared.secret(password, &path.clone().then("secret"))? else { return Ok(None) };
         let Some(Some(keys)) = store_keys::of(shared, &connection, &"connection".into())? else { return Ok(None) };
         without_token(&keys, path.then("store").then("connection"))?;
         let name = seat.secret(source);
-        let wanted = secret(&name, Some(&password), &keys, connection.ca_pem.as_deref());
+        let wanted = secret(&name, Some(password), &keys, connection.ca_pem.as_deref());
         Ok(Some((name, Some(wanted))))
     }
 
@@ -483,7 +491,7 @@ impl RestoreBlock for K8upRestoreBlock {
         let path = Path::attribute("source");
         Ok(self.to_object().is_wholly_known()
             && self.cluster(shared, source)?.is_some()
-            && self.secret(shared, source, &seat)?.is_some()
+            && self.secret(shared, source, &seat, &Secret::new(""))?.is_some()
             && (matches!(seat.filled, Filled::Claim(_)) || self.bucket(shared, source, &seat)?.is_some())
             && backend::of(shared, source, &path, "")?.is_some()
             && repository::open(shared, source, &path, true)?.is_some())
@@ -501,9 +509,17 @@ impl RestoreBlock for K8upRestoreBlock {
             return Ok(None);
         };
         let Some(cluster) = self.cluster(shared, source)? else { return Ok(None) };
-        let Some((secret_name, secret)) = self.secret(shared, source, &seat)? else { return Ok(None) };
-        let Some(backend) = backend::of(shared, source, &path, &secret_name)? else { return Ok(None) };
         let Some(site) = repository::open(shared, source, &path, true)? else { return Ok(None) };
+        let password = match Self::secret_there(source, &seat) {
+            Some(_) => Secret::new(""),
+            None => site
+                .password
+                .read()
+                .await
+                .map_err(|error| Failure::from(error).at("open the repository", path.clone()))?,
+        };
+        let Some((secret_name, secret)) = self.secret(shared, source, &seat, &password)? else { return Ok(None) };
+        let Some(backend) = backend::of(shared, source, &path, &secret_name)? else { return Ok(None) };
         let server_uid = cluster.uid().await.map_err(|error| {
             let path = Path::attribute(ENGINE).then("cluster");
             Diagnostics::error_at(path, "Unable to reach the cluster", format!("{error}."))

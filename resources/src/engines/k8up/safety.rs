@@ -193,7 +193,7 @@ mod tests {
                 bucket: "bucket".to_owned(),
                 prefix: prefix.to_owned(),
             },
-            password: crate::secret::Secret::new("p"),
+            password: crate::secret::Secret::new("p").into(),
             lock_wait: std::time::Duration::ZERO,
             read_only: true,
             expect: None,

@@ -19,12 +19,13 @@ use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
 use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
-use crate::engines::kubernetes::repository_secret::{namespace_of, secret_of};
+use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of, secret_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::reference::{Place, Reference};
 use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
+use crate::waiting::Patience;
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
@@ -343,12 +344,11 @@ impl ScheduleBlock for K8upSchedule {
         )
     }
 
-    fn retention_scope(&self, schedule: &ScheduleArguments<'_>) -> String {
-        let target = schedule.target;
-        let place = Place::from_reference(&target.store, &Path::attribute("target")).ok().flatten();
-        let place = place.map(|place| place.to_string()).unwrap_or_default();
-        let namespace = namespace_of(&target.scope).into_known().unwrap_or_default();
-        format!("k8up repository {place} of namespace {namespace}")
+    /// What is of the namespace in the repository: another cluster's namespace of that name is the same one there.
+    fn retention_scope(&self, shared: &Shared, schedule: &ScheduleArguments<'_>) -> Result<String> {
+        let repository = repository_of(shared, schedule.target, &Path::attribute("target"))?;
+        let namespace = namespace_of(&schedule.target.scope).into_known().unwrap_or_default();
+        Ok(format!("k8up repository {repository} of namespace {namespace}"))
     }
 
     fn server(&self, shared: &Shared, target: &Reference) -> Result<TargetServer> {
@@ -453,7 +453,12 @@ fn ready(object: &DynamicObject) -> Option<&Value> {
 
 #[async_trait]
 impl Settle for Taken {
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         self.clear(cluster, namespace).await?;
         let began = tokio::time::Instant::now();
         loop {

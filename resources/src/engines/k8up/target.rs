@@ -39,11 +39,12 @@ pub struct K8upTarget {
     /// The namespace whose volumes are backed up: k8up works in one at a time.
     #[dr(required, validate = validators::name)]
     pub namespace: Attr<String>,
-    /// The name of the repository's password under `secrets` in the provider block. With `existing_secret` it only lets the
-    /// provider read the repository: for recovery points, backup jobs, restores, and before a first backup.
+    /// The name of the repository's password under `secrets` in the provider block. Beside `existing_secret` it opens the
+    /// repository for the provider also when that Secret's cluster is gone; without a name the password is read there at need.
     #[dr(optional, validate = validators::reference_name)]
     pub password: Attr<String>,
-    /// The repository's password: written to the cluster and to no state. The provider can't read the repository then.
+    /// The repository's password: written to the cluster and to no state. To read the repository the provider takes it
+    /// from there.
     #[dr(optional, write_only)]
     pub password_wo: Attr<String>,
     /// Any number; another one writes `password_wo` again.

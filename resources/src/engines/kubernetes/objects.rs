@@ -15,8 +15,9 @@ use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, FIELD_MANAGER, Kind, field_owners};
 use crate::engines::concepts::{Blame, Failure, TargetServer};
 use crate::engines::declared::{Adopt, Declared, Found, NotPut};
+use crate::run::EngineError;
 use crate::shared::Shared;
-use crate::waiting::WaitingSlots;
+use crate::waiting::{NotThere, Patience, WaitingSlots};
 
 /// How much of a value a message shows.
 const SHOWN: usize = 80;
@@ -44,7 +45,7 @@ pub struct Wanted {
 #[async_trait]
 pub trait Settle: Send + Sync {
     /// Waits until the engine took the main object as it is now. What the user should know.
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> Result<Vec<String>, Failure>;
+    async fn settle(&self, cluster: &Cluster, namespace: &str, patience: Patience) -> Result<Vec<String>, Failure>;
 
     /// Where the main object leads, for [`Settle::before_write`] of a later configuration.
     fn place(&self) -> Option<String> {
@@ -78,6 +79,22 @@ pub struct Installer {
     pub depends_on: &'static str,
     /// Where its CRDs come from, for people.
     pub crds: &'static str,
+}
+
+impl Installer {
+    /// Waits until a cluster serves these kinds, for a run that is about to need them.
+    pub async fn wait_for(&self, cluster: &Cluster, kinds: &[&Kind], patience: Patience) -> Result<(), EngineError> {
+        let slots = cluster.waiting().with(patience);
+        for kind in kinds {
+            cluster.wait_for_kind(kind, self.depends_on, &slots).await.map_err(|error| {
+                EngineError::nothing_written(match error {
+                    NotThere::Failed(error) => error.to_string(),
+                    missing => format!("{missing}. {}", self.crds),
+                })
+            })?;
+        }
+        Ok(())
+    }
 }
 
 /// The objects of one resource; the last one is the main one, whose uid is the resource's.
@@ -504,6 +521,10 @@ impl Declared for Objects {
         self.wanted.iter().filter(|wanted| !wanted.lasting).map(object).collect()
     }
 
+    fn wait(&mut self, patience: Patience) {
+        self.waiting = self.waiting.with(patience);
+    }
+
     fn instead_of(&mut self, before: Value) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let objects = before.as_array().cloned().unwrap_or_default();
@@ -588,7 +609,7 @@ impl Declared for Objects {
     }
 
     async fn settle(&self) -> Result<Vec<String>, Failure> {
-        self.settle.settle(&self.cluster, &self.namespace).await
+        self.settle.settle(&self.cluster, &self.namespace, self.waiting.patience).await
     }
 
     async fn remove(&self, known: &str) -> Result<(), Failure> {

@@ -1,21 +1,24 @@
 //! The Secret that tells an engine's pods where a restic repository is and what opens it: written by us, with a password by
 //! name or one that is in no state, or somebody else's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dr_framework::{Attr, Diagnostics, Path, Result};
+use dr_framework::{Attr, Diagnostics, Path, Redactor, Result};
 use serde_json::Value;
 
 use super::objects::{Settle, Wanted};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
 use crate::engines::concepts::{Blame, Failure, RegisteredBlock, Seen, Target};
-use crate::engines::restic::site::Site;
-use crate::reference::Reference;
+use crate::engines::restic::error::EngineError;
+use crate::engines::restic::site::{KeptPassword, Site};
+use crate::reference::{Place, Reference};
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
+use crate::waiting::Patience;
 
 /// The namespace of a scope, which is `namespace`, or `namespace/secret` where the Secret has a name of its own.
 pub fn namespace_of(scope: &Attr<String>) -> Attr<String> {
@@ -41,6 +44,61 @@ pub fn secret_of(target: &Reference) -> Option<String> {
     match target.scope.text()?.split_once('/') {
         Some((_, secret)) => Some(secret.to_owned()),
         None => Some(own_secret(target.name.text()?)),
+    }
+}
+
+/// The repository of a reference that stands at `path`, by one name however its connection is called.
+pub fn repository_of(shared: &Shared, target: &Reference, path: &Path) -> Result<String> {
+    let place = Place::from_reference(&target.store, path)?;
+    let (store, prefix) = place.map(|place| shared.exclusive(&place)).unwrap_or_default();
+    Ok(format!("{store} {prefix}").trim_end().to_owned())
+}
+
+/// The password of a target that names none of the provider's secrets: in the Secret of its engine, whoever made that. The
+/// outer `None` is not known yet, the inner one is a reference that leads to no Secret.
+pub fn kept_password(
+    shared: &Shared,
+    reference: &Reference,
+    path: &Path,
+    key: &'static str,
+) -> Result<Option<Option<Arc<dyn KeptPassword>>>> {
+    if !reference.secret.is_null() || reference.kind.text() != Some("backup_target") {
+        return Ok(Some(None));
+    }
+    let (Some(connection), Some(namespace), Some(name)) =
+        (reference.connection.text(), namespace_of(&reference.scope).into_known(), secret_of(reference))
+    else {
+        return Ok(None);
+    };
+    let Some(cluster) = shared.cluster(connection, &path.clone().then("connection"))? else { return Ok(None) };
+    Ok(Some(Some(Arc::new(InSecret { cluster, namespace, name, key, redactor: shared.redactor.clone() }))))
+}
+
+/// A password in a Secret.
+struct InSecret {
+    cluster: Cluster,
+    namespace: String,
+    name: String,
+    key: &'static str,
+    redactor: Redactor,
+}
+
+#[async_trait]
+impl KeptPassword for InSecret {
+    async fn read(&self) -> std::result::Result<Secret, EngineError> {
+        let called =
+            format!("{} on cluster `{}`", Kind::SECRET.called(&self.namespace, &self.name), self.cluster.name());
+        let no = |why: String| EngineError::NoPassword {
+            reason: format!("the password of the repository is in {called}, {why}"),
+        };
+        let found = self.cluster.find(&Kind::SECRET, &self.namespace, &self.name).await;
+        let found = found.map_err(|error| no(format!("which can't be read: {error}")))?;
+        let found = found.ok_or_else(|| no("which is not there".to_owned()))?;
+        let text = found.data["data"][self.key].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let text = text.and_then(|text| String::from_utf8(text).ok()).filter(|text| !text.is_empty());
+        let password = text.ok_or_else(|| no(format!("which has no {}", self.key)))?;
+        self.redactor.learn(&password);
+        Ok(Secret::new(password))
     }
 }
 
@@ -279,7 +337,12 @@ impl Settle for Complete {
         proof.check(&format!("Secret {}", self.secret), lost).await
     }
 
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         let found = if self.external { cluster.get(&Kind::SECRET, namespace, &self.secret).await? } else { None };
         let lacks = found.as_ref().and_then(|found| self.lacks(&found.data["data"]));
         let called = Kind::SECRET.called(namespace, &self.secret);
@@ -299,6 +362,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engines::kubernetes::quiesce::tests::api::Api;
 
     fn encoded(text: &str) -> Value {
         STANDARD.encode(text).into()
@@ -365,6 +429,29 @@ mod tests {
         assert_eq!(secret_of(&reference).as_deref(), Some("theirs"));
         let reference = Reference { name: "main".into(), scope: namespace, ..Reference::default() };
         assert_eq!(secret_of(&reference).as_deref(), Some("dr-main"));
+    }
+
+    #[tokio::test]
+    async fn a_password_that_is_kept_in_a_secret_is_read_there_and_never_printed() {
+        let (api, redactor) = (Api::new(), Redactor::default());
+        let kept = InSecret {
+            cluster: api.cluster(),
+            namespace: "wiki".to_owned(),
+            name: "theirs".to_owned(),
+            key: "password",
+            redactor: redactor.clone(),
+        };
+        let why = async || kept.read().await.err().map(|error| error.to_string()).unwrap_or_default();
+        let missing = why().await;
+        assert!(missing.contains("Secret wiki/theirs on cluster `prod`, which is not there"), "{missing}");
+        api.put(&Kind::SECRET, "wiki", "theirs", json!({ "data": { "other": encoded("x") } }));
+        kept.cluster.apply_begins();
+        assert!(why().await.ends_with("which has no password"));
+        api.put(&Kind::SECRET, "wiki", "theirs", json!({ "data": { "password": encoded("canary-kept-77") } }));
+        assert!(kept.read().await.is_ok_and(|password| password.expose() == "canary-kept-77"));
+        assert!(!redactor.redact("it is canary-kept-77").contains("canary"));
+        api.forbid("GET", &Kind::SECRET);
+        assert!(why().await.contains("which can't be read"));
     }
 
     #[test]

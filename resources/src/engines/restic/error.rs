@@ -93,6 +93,12 @@ pub enum EngineError {
         /// How many keys were tried.
         keys: usize,
     },
+    /// There is no password to try.
+    #[error("{reason}")]
+    NoPassword {
+        /// Where it should be, and why it can't be had.
+        reason: String,
+    },
     /// There is no key file that could be tried.
     #[error("{place} has no usable key file: {}", problems.join("; "))]
     NoUsableKey {
@@ -256,6 +262,10 @@ impl EngineError {
             }
             EngineError::WrongPassword { .. } => {
                 "Give the password that the repository was made with, or one that `restic key add` gave it".to_owned()
+            }
+            EngineError::NoPassword { .. } => {
+                "Apply the target first. Where its cluster is gone for good, give the password by name: `password`"
+                    .to_owned()
             }
             EngineError::NoUsableKey { .. } => "Bring a file of `keys/` back from another copy".to_owned(),
             EngineError::UnknownVersion { .. } => "Use a newer version of this provider".to_owned(),

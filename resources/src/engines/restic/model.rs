@@ -11,7 +11,7 @@ use super::backup::PathBackup;
 use super::error::EngineError;
 use super::points::Series;
 use super::restore::PathRestore;
-use super::site::Site;
+use super::site::{KeptPassword, Password, Site};
 use super::source::{BackupOptions, OnUnreadable};
 use super::writer::Extra;
 use super::{drill, folder};
@@ -115,12 +115,24 @@ pub fn site(
     lock_wait: Duration,
     read_only: bool,
 ) -> Result<Option<Site>> {
+    site_opened_by(shared, reference, path, (lock_wait, read_only), None)
+}
+
+/// The same, where the password may be kept elsewhere: `kept` opens it where the reference names no secret.
+pub fn site_opened_by(
+    shared: &Shared,
+    reference: &Reference,
+    path: &Path,
+    (lock_wait, read_only): (Duration, bool),
+    kept: Option<Arc<dyn KeptPassword>>,
+) -> Result<Option<Site>> {
     let Some(place) = Place::from_reference(&reference.store, path)? else { return Ok(None) };
     let reached = shared.reach(&place, &path.clone().then("store").then("connection"))?;
-    let password = match &reference.secret {
-        Attr::Known(name) => shared.secret(name, &path.clone().then("secret"))?,
-        Attr::Unknown => None,
-        Attr::Null => {
+    let password = match (&reference.secret, kept) {
+        (Attr::Known(name), _) => shared.secret(name, &path.clone().then("secret"))?.map(Password::Known),
+        (Attr::Null, Some(kept)) => Some(Password::Kept(kept)),
+        (Attr::Unknown, _) => None,
+        (Attr::Null, None) => {
             return Err(Diagnostics::error_at(
                 path.clone().then("secret"),
                 "Incomplete reference",

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::error::EngineError;
@@ -24,7 +25,7 @@ pub struct Site {
     /// Where it lies.
     pub location: Location,
     /// What opens it.
-    pub password: Secret,
+    pub password: Password,
     /// How long somebody else's lock is waited for.
     pub lock_wait: Duration,
     /// Nothing may be written there, not even a lock.
@@ -40,6 +41,38 @@ pub struct Site {
 /// What becomes of the work of an interrupted run: a worker ends with whoever started it.
 pub const ENDS_WITH_US: &str = "its work was stopped where it was, what is done is kept, and nothing was undone";
 
+/// What opens a repository.
+#[derive(Clone)]
+pub enum Password {
+    /// It is known.
+    Known(Secret),
+    /// It is read at need where somebody else keeps it.
+    Kept(Arc<dyn KeptPassword>),
+}
+
+/// A password that somebody else keeps.
+#[async_trait]
+pub trait KeptPassword: Send + Sync {
+    /// What it is now.
+    async fn read(&self) -> Result<Secret, EngineError>;
+}
+
+impl From<Secret> for Password {
+    fn from(password: Secret) -> Self {
+        Password::Known(password)
+    }
+}
+
+impl Password {
+    /// What it is now.
+    pub async fn read(&self) -> Result<Secret, EngineError> {
+        match self {
+            Password::Known(password) => Ok(password.clone()),
+            Password::Kept(kept) => kept.read().await,
+        }
+    }
+}
+
 /// How far apart progress is written down: often enough to watch, seldom enough not to matter.
 const PROGRESS: Duration = Duration::from_millis(500);
 
@@ -48,7 +81,7 @@ impl Site {
     pub fn at(
         shared: &Shared,
         reached: Reached,
-        password: Secret,
+        password: impl Into<Password>,
         lock_wait: Duration,
         read_only: bool,
         expect: Option<String>,
@@ -59,7 +92,7 @@ impl Site {
         };
         Site {
             location,
-            password,
+            password: password.into(),
             lock_wait,
             read_only,
             expect,
@@ -104,7 +137,7 @@ impl Site {
 
     /// Has a worker do it, and hears nothing on the way.
     pub async fn order(&self, job: Job) -> Result<Outcome, EngineError> {
-        self.worker.run(&self.order_for(job, &[], None), &mut |_| {}, std::future::pending()).await
+        self.worker.run(&self.order_for(job, &[], None).await?, &mut |_| {}, std::future::pending()).await
     }
 
     /// Has a worker do it, and writes down how far it is and which lock it holds. A restore that fails before it said that it
@@ -116,7 +149,8 @@ impl Site {
             false => Some(journal.mark().await.map_err(not_written)?),
         };
         let restores = matches!(job, Job::Restore { .. });
-        let order = self.order_for(job, journal.inherited_locks(), run);
+        let ordered = self.order_for(job, journal.inherited_locks(), run).await;
+        let order = ordered.map_err(|error| run::EngineError::nothing_written(words(&error)))?;
         let work = async move {
             let mut writes = false;
             let mut hear = |event: &Event| {
@@ -137,10 +171,10 @@ impl Site {
         Ok(outcome)
     }
 
-    fn order_for(&self, job: Job, dead: &[String], run: Option<String>) -> Order {
+    async fn order_for(&self, job: Job, dead: &[String], run: Option<String>) -> Result<Order, EngineError> {
         let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), run, none: self.read_only };
-        let (location, password, expect) = (self.location.clone(), self.password.clone(), self.expect.clone());
-        Order { location, password, lock, expect, job }
+        let (location, password, expect) = (self.location.clone(), self.password.read().await?, self.expect.clone());
+        Ok(Order { location, password, lock, expect, job })
     }
 
     /// Every point, newest first.
@@ -210,6 +244,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
             | EngineError::SomethingElse { .. }
             | EngineError::AnotherRepository { .. }
             | EngineError::WrongPassword { .. }
+            | EngineError::NoPassword { .. }
             | EngineError::NoUsableKey { .. }
             | EngineError::UnknownVersion { .. }
             | EngineError::Locked { .. }

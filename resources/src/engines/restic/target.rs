@@ -123,7 +123,9 @@ impl Site {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let blame = match error {
-            EngineError::WrongPassword { .. } | EngineError::NoUsableKey { .. } => Blame::Secret,
+            EngineError::WrongPassword { .. } | EngineError::NoPassword { .. } | EngineError::NoUsableKey { .. } => {
+                Blame::Secret
+            }
             _ => Blame::Store,
         };
         Failure { message: error.to_string(), hint: error.hint(), blame }

@@ -21,6 +21,7 @@ use crate::run::{
     self, Backup, BackupStored, EngineError, Held, History, Journal, Listing, PointSources, Points, Probe, ReadBack,
     TargetState,
 };
+use crate::waiting::Patience;
 
 /// What a namespace is looked at for. Secrets are never listed.
 const CONTENT: [&str; 9] = [
@@ -206,6 +207,10 @@ impl Points for NamespaceBackup {
     async fn list(&self) -> Result<Listing, EngineError> {
         let series = Series { namespaces: self.named().unwrap_or_default(), schedule: None };
         list(&self.bucket, &series, self.accept_partially_failed).await
+    }
+
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.server.ready(&BACKUP, patience).await
     }
 
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {

@@ -22,6 +22,7 @@ use crate::engines::table::QuiesceOrder;
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Safety};
 use crate::store::StoreError;
+use crate::waiting::Patience;
 
 /// Of how many points it is read what they hold: more than the newest is compared with.
 const DESCRIBED: usize = 32;
@@ -319,6 +320,10 @@ fn near_misses(all: &[Point]) -> Vec<String> {
 impl Points for NamespaceRestore {
     async fn list(&self) -> Result<Listing, EngineError> {
         list(&self.bucket, &self.series, self.accept_partially_failed).await
+    }
+
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.server.ready(&RESTORE, patience).await
     }
 
     /// Everything that would end a restore badly, or well and without data, before anything is touched.

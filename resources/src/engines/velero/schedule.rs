@@ -21,6 +21,7 @@ use crate::reference::Reference;
 use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
+use crate::waiting::Patience;
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("velero.io", "v1", "Schedule", "schedules");
@@ -185,10 +186,10 @@ impl ScheduleBlock for VeleroSchedule {
         )
     }
 
-    fn retention_scope(&self, schedule: &ScheduleArguments<'_>) -> String {
+    fn retention_scope(&self, _: &Shared, schedule: &ScheduleArguments<'_>) -> Result<String> {
         let text = |attr: &Attr<String>| attr.text().unwrap_or_default().to_owned();
         let target = schedule.target;
-        format!("Velero schedule {}/{} on {}", text(&target.scope), schedule.name, text(&target.connection))
+        Ok(format!("Velero schedule {}/{} on {}", text(&target.scope), schedule.name, text(&target.connection)))
     }
 
     fn server(&self, shared: &Shared, target: &Reference) -> Result<TargetServer> {
@@ -255,7 +256,12 @@ struct Enabled {
 #[async_trait]
 impl Settle for Enabled {
     /// The server looks at schedules once a minute; whether it took this one is seen by the next refresh.
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         let found = cluster.get(&SCHEDULE, namespace, &self.name).await?;
         Ok(found.as_ref().and_then(|found| self.unavailable(found)).into_iter().collect())
     }

@@ -7,12 +7,14 @@ use serde_json::{Value, json};
 use super::documents::{Progress, Status};
 use super::labels;
 use super::points::Point;
+use super::target::INSTALLED_BY;
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
 use crate::engines::kubernetes::render::go_duration;
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::Counts;
 use crate::run::{EngineError, Journal};
+use crate::waiting::Patience;
 
 /// Backups.
 pub static BACKUP: Kind = Kind::namespaced("velero.io", "v1", "Backup", "backups");
@@ -108,6 +110,11 @@ pub struct Order<'a> {
 }
 
 impl Server {
+    /// Waits until the cluster knows a kind.
+    pub async fn ready(&self, kind: &Kind, patience: Patience) -> Result<(), EngineError> {
+        INSTALLED_BY.wait_for(&self.cluster, &[&LOCATION, kind], patience).await
+    }
+
     /// Where it is, for messages.
     pub fn describe(&self) -> String {
         format!("Velero in namespace `{}` of cluster `{}`", self.namespace, self.cluster.name())

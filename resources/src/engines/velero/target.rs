@@ -26,6 +26,7 @@ use crate::reference::Place;
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 use crate::validators;
+use crate::waiting::Patience;
 
 /// What usually installs Velero.
 pub const INSTALLED_BY: Installer = Installer {
@@ -52,7 +53,7 @@ const REPOSITORY_SECRET: &str = "velero-repo-credentials";
 const REPOSITORY_KEY: &str = "repository-password";
 const KNOWN_TO_ALL: &str = "static-passw0rd";
 
-/// How long Velero is given to try the bucket, and how often it is looked.
+/// How long Velero is usually given to try the bucket, and how often it is looked.
 const VALIDATION: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -425,8 +426,13 @@ impl Available {
 
 #[async_trait]
 impl Settle for Available {
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
-        let deadline = tokio::time::Instant::now() + clock::scaled(VALIDATION);
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        patience: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
+        let (deadline, bound) = patience.until(VALIDATION);
         let mut first = None;
         loop {
             let found = cluster.get(&LOCATION, namespace, &self.name).await?;
@@ -450,9 +456,12 @@ impl Settle for Available {
                     return Err(Failure {
                         message: format!(
                             "Velero did not try the bucket within {} s: is its server running in namespace {namespace}?",
-                            VALIDATION.as_secs()
+                            bound.as_secs()
                         ),
-                        hint: Some("Add depends_on = [helm_release.velero] if this apply installs it".to_owned()),
+                        hint: Some(format!(
+                            "Add depends_on = [helm_release.velero] if this apply installs it, or allow more time with `{}`",
+                            patience.argument()
+                        )),
                         blame: Blame::Block,
                     });
                 }

@@ -15,6 +15,7 @@ use crate::engines::restic::verify::Depth;
 use crate::engines::restic::worker::{Job, Outcome};
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{Backup, BackupStored, EngineError, FirstUse, Held, Journal, Listing, Points, Probe, ReadBack};
+use crate::waiting::Patience;
 
 /// A claim to back up.
 pub struct ClaimBackup {
@@ -62,6 +63,10 @@ impl Points for ClaimBackup {
         let points = self.all().await?.iter().filter(|point| series.holds(point)).filter_map(as_run_point).collect();
         let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
         Ok(Listing { points, first_use, near_misses: Vec::new() })
+    }
+
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.mover.ready(patience).await
     }
 
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {

@@ -5,13 +5,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::RUN_LABEL;
+use super::{INSTALLED_BY, RUN_LABEL};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
 use crate::engines::kubernetes::quiesce::pods_using;
 use crate::engines::kubernetes::render;
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::run::{EngineError, Journal};
+use crate::waiting::Patience;
 
 /// How long VolSync is given to begin, how long an error of its may stand, and how long what is removed may take to go.
 const UNTOUCHED: Duration = Duration::from_secs(300);
@@ -49,6 +50,11 @@ pub fn engine(error: ClusterError) -> EngineError {
 }
 
 impl Mover {
+    /// Waits until the cluster knows the kind.
+    pub async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        INSTALLED_BY.wait_for(&self.cluster, &[&self.kind], patience).await
+    }
+
     /// Whether the object of an earlier attempt is there and says the same.
     pub async fn is_ordered(&self, name: &str, spec: &Value, journal: &Journal) -> Result<bool, EngineError> {
         Ok(self.ordered(name, spec, journal).await?.is_some())
@@ -71,9 +77,22 @@ impl Mover {
         Ok(found.filter(|found| same(found) && found.metadata.deletion_timestamp.is_none()))
     }
 
-    /// Makes the object of a run, whose manual trigger is the run's key. Its name is written down before it is made.
+    /// Makes the object of a run in place of one that an earlier attempt made.
     pub async fn order(&self, name: &str, spec: &Value, journal: &Journal) -> Result<(), EngineError> {
-        self.clear(name).await?;
+        self.make_way(name, journal).await?;
+        self.make(name, spec, journal).await
+    }
+
+    /// Removes the object of an earlier attempt. Where the record names none, none of this run was made, and whatever fails
+    /// here fails before anything is written.
+    pub async fn make_way(&self, name: &str, journal: &Journal) -> Result<(), EngineError> {
+        let begun = journal.record().await.engine_object.as_deref() == Some(name);
+        let cleared = self.clear(name).await;
+        cleared.map_err(|error| EngineError { before_first_write: error.before_first_write || !begun, ..error })
+    }
+
+    /// Makes the object of a run, whose manual trigger is the run's key. Its name is written down before it is made.
+    pub async fn make(&self, name: &str, spec: &Value, journal: &Journal) -> Result<(), EngineError> {
         journal.engine_object(name).await?;
         let labels = json!({ RUN_LABEL: journal.key().await });
         let body = json!({ "metadata": { "name": name, "labels": labels }, "spec": spec });
@@ -200,7 +219,10 @@ pub fn last(log: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{DESTINATION, ENGINE};
     use super::*;
+    use crate::engines::kubernetes::quiesce::tests::api::Api;
+    use crate::ledger::{JobKind, PathLedger, Record};
 
     fn object(status: Value) -> DynamicObject {
         serde_json::from_value(json!({ "metadata": { "name": "dr-docs-0011" }, "status": status })).unwrap()
@@ -215,6 +237,29 @@ mod tests {
         let failed = object(json!({ "latestMoverStatus": { "result": "Failed", "logs": "Fatal: x" } }));
         assert!(matches!(judge(&failed, "k"), Some(Ended::Failed(log)) if log == "Fatal: x"));
         assert!(judge(&object(json!({})), "k").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_cleared_is_a_failure_before_any_write_until_the_run_made_something() {
+        let api = Api::new();
+        api.forbid("DELETE", &DESTINATION);
+        let mover = Mover {
+            cluster: api.cluster(),
+            watches: Watches::default(),
+            namespace: "apps".to_owned(),
+            claim: "data".to_owned(),
+            kind: DESTINATION,
+            jobs: "volsync-dst-",
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = PathLedger::new(&folder.path().join("docs")).unwrap();
+        let record = Record::new(JobKind::Restore, "0123456789abcdef", "docs", ENGINE, "apps/data");
+        let journal = Journal::of(&ledger, record).await;
+        let error = mover.order("dr-docs-0123", &json!({}), &journal).await.unwrap_err();
+        assert!(error.before_first_write, "{error}");
+        journal.engine_object("dr-docs-0123").await.unwrap();
+        let error = mover.order("dr-docs-0123", &json!({}), &journal).await.unwrap_err();
+        assert!(!error.before_first_write, "an earlier attempt's may still write: {error}");
     }
 
     #[test]

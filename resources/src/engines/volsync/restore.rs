@@ -18,6 +18,7 @@ use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
 use crate::ledger::{PinnedPoint, Record, engine_object_name};
 use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Standing};
+use crate::waiting::Patience;
 
 /// A claim to restore.
 pub struct ClaimRestore {
@@ -131,6 +132,11 @@ impl Points for ClaimRestore {
         Ok(Listing { points, first_use, near_misses })
     }
 
+    /// A Secret is all that a target of VolSync's is, so a restore may be the first to need the CRD.
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        self.mover.ready(patience).await
+    }
+
     /// Everything that would end a restore badly, or well and without data, before anything is touched.
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {
         self.check_second(&self.repository, point).await?;
@@ -171,8 +177,9 @@ impl Restore for ClaimRestore {
                 return Ok(());
             }
             self.check_second(&repository, point).await?;
+            self.mover.make_way(&name, journal).await?;
             let made = self.make_claim(&record.key).await?;
-            let ordered = self.mover.order(&name, &spec, journal).await;
+            let ordered = self.mover.make(&name, &spec, journal).await;
             // A claim that was made for it is there, and empty: the next attempt must not take it for what it was to restore.
             ordered.map_err(|error| if made { error.half_done() } else { error })
         };

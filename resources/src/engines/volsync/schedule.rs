@@ -21,6 +21,7 @@ use crate::retention::Keep;
 use crate::run::{History, Probe};
 use crate::shared::Shared;
 use crate::validators;
+use crate::waiting::Patience;
 
 /// A ReplicationSource of VolSync with the restic mover, in the cluster and namespace of its target.
 ///
@@ -165,13 +166,11 @@ impl ScheduleBlock for VolsyncSchedule {
         )
     }
 
-    /// The repository: two sources would remove each other's snapshots.
-    fn retention_scope(&self, schedule: &ScheduleArguments<'_>) -> String {
-        let text = |attr: &Attr<String>| attr.text().unwrap_or_default().to_owned();
-        let target = schedule.target;
-        let secret = site::secret_of(target).unwrap_or_default();
-        let namespace = text(&site::namespace_of(&target.scope));
-        format!("VolSync repository {namespace}/{secret} on {}", text(&target.connection))
+    /// The repository, whichever target leads there: all sources write one host and one path, so that two would remove each
+    /// other's snapshots.
+    fn retention_scope(&self, shared: &Shared, schedule: &ScheduleArguments<'_>) -> Result<String> {
+        let repository = site::repository_of(shared, schedule.target, &Path::attribute("target"))?;
+        Ok(format!("VolSync repository {repository}"))
     }
 
     fn server(&self, shared: &Shared, target: &Reference) -> Result<TargetServer> {
@@ -267,7 +266,12 @@ impl Taken {
 #[async_trait]
 impl Settle for Taken {
     /// Its first run may take hours; whether it goes well is seen by the next refresh.
-    async fn settle(&self, cluster: &Cluster, namespace: &str) -> std::result::Result<Vec<String>, Failure> {
+    async fn settle(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        _: Patience,
+    ) -> std::result::Result<Vec<String>, Failure> {
         let mut refused = self.refused(cluster, namespace).await?;
         if refused.is_some() {
             // What it said before this apply may have been put right by it.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use dr_framework::{Attr, Diagnostics, Path, Result};
 
+use super::target::PASSWORD_KEY;
 use crate::engines::concepts::{Blame, Failure};
-pub use crate::engines::kubernetes::repository_secret::{namespace_of, own_secret, secret_of};
+use crate::engines::kubernetes::repository_secret::kept_password;
+pub use crate::engines::kubernetes::repository_secret::{namespace_of, own_secret, repository_of, secret_of};
 use crate::engines::restic::error::EngineError;
 use crate::engines::restic::model;
 use crate::engines::restic::points::{Point, Series};
@@ -33,9 +35,10 @@ pub fn has_ca(shared: &Shared, reference: &Reference, path: &Path) -> Result<Opt
 /// The repository of a reference that stands at `path`: `None` while something that it takes is not known. It is only read,
 /// without a lock: the mover's own prune must never wait for us.
 pub fn repository(shared: &Shared, reference: &Reference, path: &Path) -> Result<Option<Site>> {
+    let Some(kept) = kept_password(shared, reference, path, PASSWORD_KEY)? else { return Ok(None) };
     // The uid of the reference is that of a Secret.
     let repository = Reference { uid: Attr::Null, ..reference.clone() };
-    model::site(shared, &repository, path, LOCK_WAIT, true)
+    model::site_opened_by(shared, &repository, path, (LOCK_WAIT, true), kept)
 }
 
 /// What VolSync's movers store: one claim for each repository, under one host and one path.

@@ -55,6 +55,8 @@ impl Run<'_> {
             Decision::Nothing(nothing) => return Ok(self.nothing(nothing, &found).await?),
         };
         let decision = format!("{due}; recovery point {} of {}: {because}", point.id, point.time);
+        let patience = self.parts.cancel.patience();
+        self.parts.engine.ready(patience).await.map_err(step("looking for what restores it"))?;
         self.parts.engine.check_readable(&point).await.map_err(step("opening the recovery point"))?;
         self.check_safety(&probe)?;
         self.begin_attempt(&found).await?;

@@ -116,6 +116,11 @@ impl State {
         if method != Method::GET {
             self.writes.push((method.to_string(), path.to_owned(), body.clone()));
         }
+        if let Some(group) = group_of(path).filter(|_| method == Method::GET) {
+            let plurals = ["backupstoragelocations", "backups", "restores"];
+            let served = plurals.map(|name| json!({ "name": name }));
+            return (200, json!({ "kind": "APIResourceList", "groupVersion": group, "resources": served }));
+        }
         match (method, is_collection(path)) {
             (&Method::GET, true) => (200, self.list(path, query)),
             (&Method::GET, false) => match self.objects.get(path) {
@@ -208,6 +213,11 @@ fn selects(selector: &str, object: &Value) -> bool {
         Some((name, value)) => labels[name] == value,
         None => !labels[part].is_null(),
     })
+}
+
+/// The group and version of a path that names no more.
+fn group_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/apis/").filter(|rest| rest.split('/').count() == 2)
 }
 
 fn is_collection(path: &str) -> bool {

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::connections::kubernetes::{Cluster, Kind, Unreachable};
 
+/// What of engines is served, unless a test takes it away.
+const KINDS: [&str; 4] = ["replicationsources", "replicationdestinations", "backups", "restores"];
+
 /// Objects by their address.
 pub type Objects = BTreeMap<String, Value>;
 type Controller = Box<dyn FnMut(&mut Objects) + Send>;
@@ -21,6 +24,8 @@ struct Inner {
     objects: Objects,
     /// Collections that are not served, by their plural name.
     absent: Vec<String>,
+    /// Methods that nobody may use, with the plural names of the collections.
+    forbidden: Vec<(&'static str, String)>,
     controllers: Vec<Controller>,
     requests: Vec<String>,
     /// A field that the schema does not know and drops.
@@ -35,8 +40,8 @@ pub fn address(kind: &Kind, namespace: &str, name: &str) -> String {
 
 impl Api {
     pub fn new() -> Self {
-        let (objects, absent) = (Objects::new(), Vec::new());
-        let inner = Inner { objects, absent, controllers: Vec::new(), requests: Vec::new(), dropped: None };
+        let (objects, absent, forbidden) = (Objects::new(), Vec::new(), Vec::new());
+        let inner = Inner { objects, absent, forbidden, controllers: Vec::new(), requests: Vec::new(), dropped: None };
         Api(Arc::new(Mutex::new(inner)))
     }
 
@@ -73,6 +78,16 @@ impl Api {
         self.inner().absent.push(kind.plural.to_string());
     }
 
+    /// Serves it again.
+    pub fn with(&self, kind: &Kind) {
+        self.inner().absent.retain(|absent| *absent != kind.plural);
+    }
+
+    /// Refuses a method.
+    pub fn forbid(&self, method: &'static str, kind: &Kind) {
+        self.inner().forbidden.push((method, kind.plural.to_string()));
+    }
+
     /// Has the schema drop a field of `spec.syncPolicy.automated`.
     pub fn drops(&self, field: &'static str) {
         self.inner().dropped = Some(field);
@@ -107,10 +122,18 @@ impl Inner {
         self.controllers = controllers;
         self.requests.push(format!("{method} {path}"));
         let parts: Vec<&str> = path.split('/').collect();
-        let place = parts.iter().position(|part| *part == "namespaces").unwrap();
+        let Some(place) = parts.iter().position(|part| *part == "namespaces") else {
+            let served: Vec<_> =
+                KINDS.into_iter().filter(|kind| !self.absent.iter().any(|absent| absent == kind)).collect();
+            let served: Vec<_> = served.into_iter().map(|name| json!({ "name": name })).collect();
+            return (200, json!({ "resources": served }).to_string().into_bytes());
+        };
         let (plural, name) = (parts[place + 2], parts.get(place + 3).copied());
         if self.absent.iter().any(|absent| absent == plural) {
             return (404, b"404 page not found\n".to_vec());
+        }
+        if self.forbidden.iter().any(|(refused, of)| method == refused && of == plural) {
+            return (403, refusal(403, name.unwrap_or("any"), plural));
         }
         let answer = match (method.as_str(), name) {
             ("GET", None) => Ok(self.list(path, query)),
@@ -210,7 +233,11 @@ fn fields(patch: &Value) -> Value {
 }
 
 fn refusal(status: u16, name: &str, plural: &str) -> Vec<u8> {
-    let reason = if status == 409 { "AlreadyExists" } else { "NotFound" };
+    let reason = match status {
+        403 => "Forbidden",
+        409 => "AlreadyExists",
+        _ => "NotFound",
+    };
     let details = json!({ "name": name, "kind": plural });
     let body = json!({ "kind": "Status", "status": "Failure", "code": status, "reason": reason, "message": "no",
         "details": details });

@@ -1,14 +1,19 @@
 //! Whole runs: the toy's data, a real pause, processes that end at any moment.
 
+use async_trait::async_trait;
+
 use super::super::kinds::APPLICATION;
 use super::*;
+use crate::connections::kubernetes::Cluster;
 use crate::engines::table::QuiesceOrder;
 use crate::engines::toy::{Server, Toy};
-use crate::ledger::{LedgerStore, PathLedger, Triggers};
+use crate::engines::volsync;
+use crate::ledger::{LedgerStore, PathLedger, PinnedPoint, Triggers};
 use crate::run::{
-    Cancel, OnFailure, OnMissing, Outcome, PointChoice, RestoreJob, RestoreParts, RestoreResult, RunError, When,
-    restore,
+    Cancel, EngineError, Journal, Listing, OnFailure, OnMissing, Outcome, PointChoice, Points, Probe, Restore,
+    RestoreJob, RestoreParts, RestoreResult, Restored, RunError, When, restore,
 };
+use crate::waiting::Patience;
 
 struct World {
     _folder: tempfile::TempDir,
@@ -38,6 +43,15 @@ impl World {
     }
 
     async fn restore(&self, pause: &KubernetesPause, cancel: Cancel) -> Result<RestoreResult, RunError> {
+        self.restore_by(&Toy(self.server.clone()), pause, cancel).await
+    }
+
+    async fn restore_by(
+        &self,
+        engine: &dyn Restore,
+        pause: &KubernetesPause,
+        cancel: Cancel,
+    ) -> Result<RestoreResult, RunError> {
         let job = RestoreJob {
             name: "docs".into(),
             engine: "toy".into(),
@@ -54,12 +68,11 @@ impl World {
             perform: true,
             rto: None,
         };
-        let engine = Toy(self.server.clone());
         let parts = RestoreParts {
             ledger: &self.ledger,
             storage: None,
             siblings: None,
-            engine: &engine,
+            engine,
             pause: Some(pause),
             safety: None,
             order: QuiesceOrder::QuiesceFirst,
@@ -89,6 +102,72 @@ async fn a_restore_takes_the_application_down_and_brings_it_back() {
     assert!(world.is_as_before());
     let records = world.ledger.list().await.unwrap();
     assert!(records.iter().all(|record| !record.owes_undo()));
+}
+
+/// The toy, where VolSync has to be installed.
+struct WithVolSync(Toy, Cluster);
+
+#[async_trait]
+impl Points for WithVolSync {
+    async fn list(&self) -> Result<Listing, EngineError> {
+        self.0.list().await
+    }
+
+    async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
+        volsync::INSTALLED_BY.wait_for(&self.1, &[&volsync::SOURCE], patience).await
+    }
+
+    async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {
+        self.0.check_readable(point).await
+    }
+}
+
+#[async_trait]
+impl Restore for WithVolSync {
+    async fn probe(&self) -> Result<Probe, EngineError> {
+        self.0.probe().await
+    }
+
+    async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError> {
+        self.0.restore(point, again, journal).await
+    }
+
+    async fn verify(&self, point: &PinnedPoint, journal: &Journal) -> Result<(), EngineError> {
+        self.0.verify(point, journal).await
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_taken_down_or_written_before_the_engine_is_there() {
+    let world = World::lost();
+    world.api.without(&volsync::SOURCE);
+    let engine = WithVolSync(Toy(world.server.clone()), world.api.cluster());
+    let patience = Patience::of(Duration::from_millis(20), "timeouts.create");
+    let cancel = Cancel::never().patient(patience);
+    let error = world.restore_by(&engine, &world.pause(), cancel).await.unwrap_err();
+    assert!(matches!(error, RunError::BeforeWriting { .. }), "{error}");
+    let said = error.to_string();
+    for part in [
+        "the CRD replicationsources.volsync.backube (v1alpha1)",
+        "helm_release.volsync",
+        "helm-charts",
+        "timeouts.create",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(world.is_as_before() && world.server.incarnation().is_none());
+    let changed = world.api.requests().into_iter().find(|request| !request.starts_with("GET"));
+    assert_eq!(changed, None);
+    // It comes while it is waited for.
+    let api = world.api.clone();
+    let (pause, patience) = (world.pause(), Patience::of(Duration::from_secs(60), "timeouts.create"));
+    let restored = world.restore_by(&engine, &pause, Cancel::never().patient(patience));
+    let installed = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        api.with(&volsync::SOURCE);
+    };
+    let (result, ()) = tokio::join!(restored, installed);
+    assert_eq!(result.unwrap().outcome, Outcome::Restored);
 }
 
 #[tokio::test]
