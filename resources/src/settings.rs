@@ -319,7 +319,6 @@ fn from_environment(environment: Environment) -> Option<S3Connection> {
         ca_pem: None,
         fingerprint: None,
         insecure: false,
-        location: None,
         via: None,
     })
 }
@@ -376,7 +375,6 @@ impl S3Settings {
             ca_pem: owned(&self.ca_pem),
             fingerprint: owned(&self.fingerprint),
             insecure: self.insecure.known().copied().unwrap_or(false),
-            location: None,
             via: None,
         })
     }
