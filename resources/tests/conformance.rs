@@ -447,6 +447,52 @@ fn every_data_source_judges_by_the_rules_and_touches_nothing() {
 }
 
 #[test]
+fn recovery_points_behind_what_is_unknown_are_listed_later_where_the_client_waits() {
+    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    let in_a_folder = reference(&nowhere, "backup_target", "restic");
+    let mut in_a_bucket = in_a_folder.clone();
+    if let (Value::Object(leaves), Value::Object(others)) =
+        (&mut in_a_bucket, reference(&nowhere, "backup_target", "velero"))
+    {
+        leaves.extend(others.into_iter().filter(|(name, _)| ["store", "connection", "scope"].contains(&name.as_str())));
+    }
+    let secrets = Value::Map([("main".to_owned(), Value::string("battery:staple"))].into());
+    for (source, secrets, s3) in
+        [(in_a_folder, Value::unknown(), Value::Null), (in_a_bucket, secrets, Value::unknown())]
+    {
+        let redactor = Redactor::default();
+        let server = Server::new(Dr::new(redactor.clone()), redactor);
+        let settings = <Dr as Provider>::Config::fields();
+        let block = object(&settings, [("secrets", secrets), ("s3", s3)]);
+        let message = encode_value(&block, &calls::object_type(&settings)).expect("it fits");
+        assert_eq!(runtime.block_on(calls::call_provider(&server, message)), []);
+
+        let points = server.data_sources().find(|source| source.type_name() == "dr_recovery_points");
+        let points = points.expect("it is served");
+        let config = object(points.fields(), [("source", source)]);
+        let config = encode_value(&config, &calls::object_type(points.fields())).expect("it fits");
+        let ask = |deferral_allowed| {
+            let request = wire::read_data_source::Request {
+                type_name: points.type_name().to_owned(),
+                config: Some(config.clone()),
+                client_capabilities: Some(wire::ClientCapabilities { deferral_allowed, ..Default::default() }),
+                ..Default::default()
+            };
+            runtime.block_on(server.read_data_source(Request::new(request))).expect("an answer").into_inner()
+        };
+        let later = ask(true);
+        let reason = later.deferred.map(|deferred| deferred.reason());
+        assert_eq!(reason, Some(wire::deferred::Reason::ProviderConfigUnknown));
+        assert_eq!(later.diagnostics, []);
+        let now = ask(false);
+        assert_eq!(now.deferred, None);
+        assert_eq!(now.diagnostics.len(), 1, "{:#?}", now.diagnostics);
+        assert_eq!(now.diagnostics[0].summary, "The source is not known yet");
+    }
+    nowhere.assert_untouched();
+}
+
+#[test]
 fn the_provider_block_is_not_judged_by_what_is_not_known_yet() {
     let (nowhere, runtime) = (Nowhere::new(), runtime());
     let server = runtime.block_on(configured(&nowhere));
