@@ -1,7 +1,7 @@
 //! Every rule that binds a provider, over everything that this one serves, without a network: what is added later is
 //! under test without a line written for it. Values that only one word or form fits are in the table of hints.
 
-#[expect(dead_code, reason = "what applies and what speaks to a test's own resources is used by the framework's tests")]
+#[expect(dead_code, reason = "what speaks to a test's own resources is used by the framework's tests")]
 #[path = "../../framework/tests/conformance/support/mod.rs"]
 mod support;
 
@@ -13,8 +13,10 @@ use dr_framework::conformance::{
     Place, check_function, check_function_signature, check_import, check_schema, proposed_new_state,
 };
 use dr_framework::{AnyResource, Field, FieldKind, ImportBy, Model, Provider, Redactor, Server, Value};
+use dr_resources::engines::restic::worker::{Worker, worker_main};
 use dr_resources::provider::Dr;
 use dr_resources::reference::Reference;
+use dr_resources::shared::Shared;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use support::drive::{Reach, assert_keeps_the_rules, assert_schemas, context};
@@ -293,9 +295,19 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
 
 async fn configured(nowhere: &Nowhere) -> Server<Dr> {
     let redactor = Redactor::default();
-    let server = Server::new(Dr::new(redactor.clone()), redactor);
+    let mut shared = Shared::new(redactor.clone());
+    // A provider starts itself as its worker; this program is one by that test.
+    let this = std::env::current_exe().expect("this program");
+    shared.worker = Worker::at(this, ["--exact", "as_a_worker", "--ignored", "--nocapture"]);
+    let server = Server::new(Dr::sharing(shared), redactor);
     configure(&server, nowhere).await;
     server
+}
+
+#[test]
+#[ignore = "other tests start it as their worker"]
+fn as_a_worker() {
+    assert_eq!(format!("{:?}", worker_main()), format!("{:?}", std::process::ExitCode::SUCCESS));
 }
 
 async fn configure(server: &Server<Dr>, nowhere: &Nowhere) {
@@ -391,6 +403,37 @@ fn every_new_resource_is_planned_by_the_rules_and_touches_nothing() {
 #[test]
 fn every_stored_resource_is_planned_by_the_rules_and_writes_nothing() {
     plan_all(&Nowhere::forbidden(), Reach::Stored);
+}
+
+#[test]
+fn a_retention_policy_lives_by_the_rules_from_create_to_destroy() {
+    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    let server = runtime.block_on(configured(&nowhere));
+    let policy = server.resources().find(|resource| resource.type_name() == "dr_retention_policy");
+    let policy = policy.expect("it is served");
+    let hints = hints(&nowhere, policy.fields(), "restic");
+    assert_keeps_the_rules(policy, &hints, Reach::Applies, 300, async || {});
+    nowhere.assert_untouched();
+}
+
+#[test]
+fn a_repository_in_a_folder_lives_by_the_rules_from_create_to_destroy() {
+    let nowhere = Nowhere::new();
+    let server = runtime().block_on(configured(&nowhere));
+    let target = server.resources().find(|resource| resource.type_name() == "dr_backup_target");
+    let target = target.expect("it is served");
+    let mut hints = hints(&nowhere, target.fields(), "restic");
+    // What is only read has to be there, and what is prevented from going stays.
+    hints.insert("access", vec![Value::Null, Value::string("read_write")]);
+    hints.insert("deletion_policy", texts(["keep", "delete"]));
+    hints.insert("expect_server_uid", vec![Value::Null]);
+    // Its place is its identity: a target that moves, which it may, is another one from then on.
+    hints.insert("name", texts(["docs"]));
+    hints.get_mut("store").expect("places").truncate(1);
+    // Each life has what it claims for itself.
+    let anew = async || configure(&server, &nowhere).await;
+    assert_keeps_the_rules(target, &hints, Reach::Works, 60, anew);
+    assert!(nowhere.silent.as_ref().is_some_and(|server| server.accept().is_err()), "somebody called the server");
 }
 
 #[test]
