@@ -14,6 +14,7 @@ use dr_framework::conformance::{
 };
 use dr_framework::{AnyResource, Field, FieldKind, ImportBy, Model, Provider, Redactor, Server, Value};
 use dr_resources::engines::restic::worker::{Worker, worker_main};
+use dr_resources::engines::table::{self, Concept, EmptyProbe, HandOver, RetentionScope};
 use dr_resources::provider::Dr;
 use dr_resources::reference::Reference;
 use dr_resources::shared::Shared;
@@ -364,6 +365,87 @@ fn engines(resource: &dyn AnyResource) -> Vec<String> {
     let blocks = resource.fields().iter().filter(|field| field.one_of == Some("engine"));
     let names: Vec<_> = blocks.map(|field| field.name.clone()).collect();
     if names.is_empty() { vec!["restic".to_owned()] } else { names }
+}
+
+/// The concepts that are resources with blocks of engines.
+const RESOURCES: [(Concept, &str); 4] = [
+    (Concept::Target, "dr_backup_target"),
+    (Concept::Schedule, "dr_backup_schedule"),
+    (Concept::Backup, "dr_backup_job"),
+    (Concept::Restore, "dr_restore_job"),
+];
+
+#[test]
+fn the_engine_table_names_the_engines_that_the_schemas_take() {
+    let nowhere = Nowhere::new();
+    let server = runtime().block_on(configured(&nowhere));
+    for (concept, name) in RESOURCES {
+        let resource = server.resources().find(|resource| resource.type_name() == name).expect("it is served");
+        let (mut taken, mut told) = (engines(resource), table::with(concept));
+        told.retain(|engine| *engine != "toy");
+        taken.sort();
+        told.sort_unstable();
+        assert_eq!(taken, told, "{name}");
+    }
+    for engine in table::ENGINES.iter().filter(|engine| engine.name != "toy") {
+        let listed = dr_resources::engines::point_source(engine.name).is_some();
+        assert_eq!(listed, engine.has(Concept::Points), "{}: dr_recovery_points", engine.name);
+    }
+}
+
+/// The shortest configuration with a block of an engine: what is required, and what is given.
+fn shortest(fields: &[Field], engine: &str, hints: &Hints, given: &[(&'static str, Value)]) -> Value {
+    let value = |field: &Field| {
+        if let Some((_, value)) = given.iter().find(|(name, _)| *name == field.name) {
+            return value.clone();
+        }
+        let chosen = field.one_of.is_some_and(|_| field.name == engine);
+        if !field.required && !chosen {
+            return Value::Null;
+        }
+        let hinted = hints.get(field.name.as_str()).and_then(|values| values.first());
+        match (hinted, field.nested()) {
+            (Some(hinted), _) => hinted.clone(),
+            (None, Some((_, inner))) => shortest(inner, engine, hints, &[]),
+            (None, None) => Value::string("docs"),
+        }
+    };
+    Value::Object(fields.iter().map(|field| (field.name.clone(), value(field))).collect())
+}
+
+#[test]
+fn what_the_engine_table_rules_out_is_refused_and_nothing_else() {
+    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    let server = runtime.block_on(configured(&nowhere));
+    // Whether validation has that to say to the shortest configuration with these arguments.
+    let says = |name: &str, engine: &str, summary: &str, given: &[(&'static str, Value)]| {
+        let resource = server.resources().find(|resource| resource.type_name() == name).expect("it is served");
+        let config = shortest(resource.fields(), engine, &hints(&nowhere, resource.fields(), engine), given);
+        let found = runtime.block_on(resource.validate(&context(), &config));
+        let known = ["Missing", "Invalid", "Exactly one"];
+        let broken = found.0.iter().find(|diagnostic| known.iter().any(|word| diagnostic.summary.contains(word)));
+        assert_eq!(broken, None, "{name} with {engine} is not judged at all");
+        found.0.iter().any(|diagnostic| diagnostic.summary == summary)
+    };
+    for engine in table::ENGINES.iter().filter(|engine| engine.name != "toy") {
+        let name = engine.name;
+        let target = server.resources().find(|resource| resource.type_name() == "dr_backup_target");
+        let keep = nested(target.expect("it is served").fields(), "retention").map(<[Field]>::to_vec);
+        let keep = object(&keep.expect("a policy"), [("keep_daily", Value::Number(7_i64.into()))]);
+        let refused = says("dr_backup_target", name, "Retention belongs to the schedule", &[("retention", keep)]);
+        assert_eq!(refused, engine.retention_scope != RetentionScope::Target, "{name}: retention of a target");
+
+        let empty = [("when", Value::string("target_missing_or_empty"))];
+        let refused = says("dr_restore_job", name, "It can't be told whether the target is empty", &empty);
+        assert_eq!(refused, engine.empty_probe == EmptyProbe::None, "{name}: emptiness");
+
+        let refused = says("dr_restore_job", name, "Nothing to hand over", &[("perform", Value::Bool(false))]);
+        assert_eq!(refused, engine.hand_over == HandOver::None, "{name}: a hand-over");
+
+        let delete = [("deletion_policy", Value::string("delete"))];
+        let refused = says("dr_backup_job", name, "One backup can't be deleted", &delete);
+        assert_eq!(refused, !engine.removes_one_backup, "{name}: one backup");
+    }
 }
 
 /// Plans generated lives of every resource with every engine, as far as `reach`.
