@@ -514,7 +514,7 @@ fn a_repository_in_a_folder_lives_by_the_rules_from_create_to_destroy() {
     hints.get_mut("store").expect("places").truncate(1);
     // Each life has what it claims for itself.
     let anew = async || configure(&server, &nowhere).await;
-    assert_keeps_the_rules(target, &hints, Reach::Works, 60, anew);
+    assert_keeps_the_rules(target, &hints, Reach::Works, 40, anew);
     assert!(nowhere.silent.as_ref().is_some_and(|server| server.accept().is_err()), "somebody called the server");
 }
 

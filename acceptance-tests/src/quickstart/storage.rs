@@ -16,7 +16,7 @@ pub(super) enum Storage {
     /// A repository in the scratch folder.
     Folder { data: PathBuf, repository: PathBuf },
     /// A repository in a bucket.
-    Bucket { data: PathBuf, bucket: Bucket },
+    Bucket { data: PathBuf, bucket: Box<Bucket> },
 }
 
 impl Storage {
@@ -29,7 +29,7 @@ impl Storage {
         // A prefix of its own: what an earlier quickstart left is never the history of this one.
         let prefix = format!("quickstart/{}", super::story::word(8));
         let server = connection(|name| env::var(name).ok().filter(|value| !value.is_empty()))?;
-        Ok(Self::Bucket { data, bucket: Bucket::new(server, bucket, prefix)? })
+        Ok(Self::Bucket { data, bucket: Box::new(Bucket::new(server, bucket, prefix)?) })
     }
 
     /// The variables of the configuration.
