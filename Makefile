@@ -22,7 +22,7 @@ quickstart: ## Watch a backup, a loss and a recovery go through a real apply, in
 
 # Most of the time a test waits for a server or for a controller's next look: two of them share a processor.
 test: ## Run every test there is, after getting what they need and the machine lacks
-	cargo run --locked --quiet -p acceptance-tests --bin part -- tofu restic minio tfplugindocs time etcd kube-apiserver kube-controller-manager velero velero-plugin-for-aws volsync k8up port-forward
+	cargo run --locked --quiet -p parts --bin part -- tofu restic minio tfplugindocs time etcd kube-apiserver kube-controller-manager velero velero-plugin-for-aws volsync k8up port-forward
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(getconf _NPROCESSORS_ONLN)))} \
 		cargo test --locked --workspace --features terraform-provider-dr/toy --no-fail-fast
 

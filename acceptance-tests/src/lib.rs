@@ -3,7 +3,8 @@
 pub mod bench;
 pub mod cli;
 pub mod docs;
-pub mod parts;
 pub mod quickstart;
 pub mod servers;
 pub mod tree;
+
+pub use parts;

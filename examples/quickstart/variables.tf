@@ -44,6 +44,10 @@ variable "s3" {
     path_style        = optional(bool)
     access_key_id     = string
     secret_access_key = string
+    session_token     = optional(string)
+    ca_pem            = optional(string)
+    fingerprint       = optional(string)
+    insecure          = optional(bool)
   })
   default   = null
   sensitive = true

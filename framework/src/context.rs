@@ -59,11 +59,6 @@ impl Stopper {
 }
 
 impl StopSignal {
-    /// Whether the call should end.
-    pub fn is_stopped(&self) -> bool {
-        *self.receiver.borrow() > self.began_at
-    }
-
     /// Returns when the call should end; never, if nobody stops it.
     pub async fn stopped(&self) {
         let mut receiver = self.receiver.clone();

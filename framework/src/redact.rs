@@ -2,6 +2,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+
 /// What stands where a secret stood.
 pub const MASK: &str = "(sensitive)";
 
@@ -13,10 +17,10 @@ const SHORTEST: usize = 4;
 pub struct Redactor(Arc<RwLock<Vec<String>>>);
 
 impl Redactor {
-    /// Remembers a secret: the whole text, each of its lines, and how it looks inside JSON and URLs.
+    /// Remembers a secret: the whole text, each of its lines, and how it looks inside JSON, URLs and base64.
     pub fn learn(&self, secret: &str) {
-        // Every message brings the same ones again. A line of another secret is known too, but not all of its spellings.
-        if self.knows(secret) && self.knows(&percent_encoded(secret)) {
+        // Every message brings the same ones again. A line of another secret is known too, but not in base64.
+        if self.knows(&STANDARD.encode(secret)) {
             return;
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -75,22 +79,51 @@ fn spellings(secret: &str) -> Vec<String> {
     forms.extend(unquoted(&escaped));
     forms.extend(unquoted(&format!("{secret:?}")));
     forms.push(secret.escape_debug().to_string());
-    let encoded = percent_encoded(secret);
-    forms.push(encoded.replace("%20", "+"));
-    forms.push(encoded);
+    for encoded in
+        [percent_encoded(secret, |byte| format!("%{byte:02X}")), percent_encoded(secret, |byte| format!("%{byte:02x}"))]
+    {
+        forms.push(encoded.replace("%20", "+"));
+        forms.push(encoded);
+    }
+    for text in [secret, secret.trim()] {
+        forms.extend(in_base64(text.as_bytes()));
+    }
     forms
+}
+
+/// How a secret looks in base64, which is how a cluster's Secrets and basic authentication hold it: by itself, and inside
+/// of something longer.
+fn in_base64(secret: &[u8]) -> Vec<String> {
+    if secret.len() < SHORTEST {
+        return Vec::new();
+    }
+    let whole = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].map(|alphabet| alphabet.encode(secret));
+    let inside = [STANDARD_NO_PAD, URL_SAFE_NO_PAD].iter().flat_map(|alphabet| {
+        // Three bytes are four characters: what stands before it shifts it by none, one or two bytes.
+        (0..3).map(|shift| wholly_of(secret, shift, alphabet))
+    });
+    whole.into_iter().chain(inside).collect()
+}
+
+/// The characters that a secret alone decides when so many bytes stand before it in a group of three: those at the edges
+/// hold bits of its neighbours.
+fn wholly_of(secret: &[u8], shift: usize, alphabet: &GeneralPurpose) -> String {
+    let shifted = [&[0; 2][..shift], secret].concat();
+    // A character is six bits of the eight of a byte.
+    let (first, end) = ((shift * 8).div_ceil(6), shifted.len() * 8 / 6);
+    alphabet.encode(shifted)[first..end].to_owned()
 }
 
 fn unquoted(literal: &str) -> Option<String> {
     literal.strip_prefix('"')?.strip_suffix('"').map(str::to_owned)
 }
 
-fn percent_encoded(text: &str) -> String {
+fn percent_encoded(text: &str, escape: fn(u8) -> String) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            other => encoded.push_str(&format!("%{other:02X}")),
+            other => encoded.push_str(&escape(other)),
         }
     }
     encoded
@@ -136,11 +169,41 @@ mod tests {
     fn a_secret_is_masked_in_every_spelling() {
         let redactor = Redactor::default();
         redactor.learn("s3cr\"t/key+1");
-        for text in ["s3cr\"t/key+1", "{\"a\":\"s3cr\\\"t/key+1\"}", "?k=s3cr%22t%2Fkey%2B1&x"] {
+        for text in
+            ["s3cr\"t/key+1", "{\"a\":\"s3cr\\\"t/key+1\"}", "?k=s3cr%22t%2Fkey%2B1&x", "?k=s3cr%22t%2fkey%2b1&x"]
+        {
             let clean = redactor.redact(text);
             assert!(clean.contains(MASK), "{clean}");
-            assert!(!clean.contains("key+1") && !clean.contains("key%2B1"), "{clean}");
+            assert!(!clean.contains("key"), "{clean}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_base64_is_masked_alone_and_inside_of_something_longer() {
+        // Both alphabets write these otherwise.
+        let secret = "s3cr\u{ff}?>/k~y+1";
+        let redactor = Redactor::default();
+        redactor.learn(&format!("{secret}\n"));
+        for alphabet in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+            let data = format!("\"data\":{{\"key\":\"{}\"}}", alphabet.encode(secret));
+            assert_eq!(redactor.redact(&data), format!("\"data\":{{\"key\":\"{MASK}\"}}"));
+            for before in ["", "x", "xy", "[default]\naws_secret_access_key="] {
+                for after in ["", "\n", "\nregion=somewhere\n"] {
+                    let clean = redactor.redact(&alphabet.encode(format!("{before}{secret}{after}")));
+                    let left: usize = clean.split(MASK).map(str::len).sum();
+                    // What its neighbours are, and one character at each edge that it shares with them.
+                    let others = (before.len() + after.len()) * 4 / 3;
+                    assert!(clean.contains(MASK) && left <= others + 4, "{before:?} {after:?}: {clean}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_too_short_to_be_looked_for_is_not_looked_for_in_base64() {
+        let redactor = Redactor::default();
+        redactor.learn("abc");
+        assert_eq!(redactor.redact("YWJj and YWJjZGVm"), "YWJj and YWJjZGVm");
     }
 
     #[test]

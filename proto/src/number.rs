@@ -46,11 +46,6 @@ impl Number {
         (exact == self.0 && Number::try_from(float).as_ref() == Ok(self)).then_some(float)
     }
 
-    /// The exact decimal.
-    pub fn as_decimal(&self) -> &BigDecimal {
-        &self.0
-    }
-
     /// Whether this is a whole number.
     pub fn is_integer(&self) -> bool {
         self.0.is_integer()

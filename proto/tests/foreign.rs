@@ -1,8 +1,8 @@
 //! Our ends against others' ones: our provider under Terraform and OpenTofu, our host over a provider written in Go.
-//! Where one of them is not on this machine, its test says so and passes.
+//! Terraform is never built: where the machine has none, its test says so.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use tfplugin::client::{ClientError, Launch, Plugin};
@@ -10,24 +10,6 @@ use tfplugin::reattach;
 use tfplugin::wire::health::HealthCheckRequest;
 use tfplugin::wire::health::health_client::HealthClient;
 use tfplugin::wire::tfplugin6::get_provider_schema;
-
-/// A program named by a variable, kept in the cache of test parts, or on the path.
-fn part(variable: &str, cached: &str, name: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    let on_path =
-        std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
-    let found = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .into_iter()
-        .chain([cache.join("terraform-provider-dr/parts").join(cached)])
-        .chain(on_path.map(|folder| folder.join(name)))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!("skipped: {name} is not on this machine");
-    }
-    found
-}
 
 fn provider_folder() -> tempfile::TempDir {
     let test = std::env::current_exe().unwrap();
@@ -102,19 +84,20 @@ fn runs_under(host: &Path) {
 
 #[test]
 fn terraform_runs_our_provider() {
-    let Some(terraform) = part("DR_PART_TERRAFORM", "terraform", "terraform") else { return };
-    runs_under(&terraform);
+    match parts::terraform().unwrap() {
+        Some(terraform) => runs_under(&terraform),
+        None => eprintln!("skipped: this machine has no Terraform on PATH and none in TF_ACC_TERRAFORM_PATH"),
+    }
 }
 
 #[test]
 fn opentofu_runs_our_provider() {
-    let Some(tofu) = part("DR_PART_TOFU", "tofu-1.12.6/tofu", "tofu") else { return };
-    runs_under(&tofu);
+    runs_under(&parts::TOFU.get().unwrap());
 }
 
 #[tokio::test]
 async fn our_host_starts_and_ends_a_provider_written_in_go() {
-    let Some(time) = part("DR_PART_TIME", "time-0.14.2/time", "terraform-provider-time") else { return };
+    let time = parts::TIME.get().unwrap();
     for tls in [true, false] {
         // It speaks protocol 5, which has no client here: what is shown is the handshake and the way through TLS.
         let plugin = Plugin::launch(Launch { tls, protocols: vec![5, 6], ..Launch::new(&time) }).await.unwrap();

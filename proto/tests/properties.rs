@@ -1,7 +1,8 @@
 //! What holds for every value and for any bytes.
 
 use proptest::prelude::*;
-use tfplugin::{Number, Refinements, Type, Value, json, msgpack, type_json};
+use tfplugin::handshake::Line;
+use tfplugin::{Number, Refinements, Type, Value, json, msgpack, reattach, type_json};
 
 fn types() -> impl Strategy<Value = Type> {
     let leaf = prop_oneof![Just(Type::String), Just(Type::Number), Just(Type::Bool), Just(Type::Dynamic)];
@@ -124,6 +125,16 @@ proptest! {
             let again = msgpack::encode(&value, &ty).unwrap();
             let _ = msgpack::decode(&again, &ty).unwrap();
         }
+    }
+
+    #[test]
+    fn no_text_makes_a_handshake_panic(
+        line in "[0-9]{0,3}(\\|(unix|tcp|grpc|[0-9]{1,5}|/tmp/[a-z]{1,9}|127\\.0\\.0\\.1:[0-9]{1,6}|[A-Za-z0-9+/=]{0,9}|\\PC)){0,8}",
+    ) {
+        if let Ok(line) = line.parse::<Line>() {
+            prop_assert_eq!(line.to_string().parse::<Line>().unwrap().to_string(), line.to_string());
+        }
+        let _ = reattach::from_json(&line);
     }
 
     #[test]

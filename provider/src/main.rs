@@ -84,3 +84,16 @@ fn explanation() -> String {
         env!("CARGO_PKG_VERSION")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use tfplugin::server::PROTOCOL;
+
+    #[test]
+    fn the_registries_are_told_the_protocol_that_is_served() {
+        let manifest = include_str!("../../terraform-registry-manifest.json");
+        let manifest: serde_json::Value = serde_json::from_str(manifest).unwrap();
+        assert_eq!(manifest["version"], 1);
+        assert_eq!(manifest["metadata"]["protocol_versions"], serde_json::json!([format!("{PROTOCOL}.0")]));
+    }
+}

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use crate::clock;
 use crate::engines::restic::model as restic;
+use crate::engines::table::{self, LedgerPlace};
 use crate::ledger::{ConfigMapLedger, LedgerStore, PathLedger, PinnedPoint, Triggers};
 use crate::reference::Reference;
 use crate::run::{Candidate, RunError};
@@ -93,17 +94,18 @@ pub fn ledger_of(shared: &Shared, after: &Attr<Reference>) -> Result<Option<RunO
     else {
         return Ok(None);
     };
-    let ledger: Arc<dyn LedgerStore> = match connection {
-        "local" => match PathLedger::new(&PathBuf::from(format!("/{scope}"))) {
-            Some(ledger) => Arc::new(ledger),
-            None => return Ok(None),
-        },
-        cluster => match shared.cluster(cluster, &Path::attribute("after").then("connection"))? {
-            Some(cluster) => Arc::new(ConfigMapLedger::new(cluster, scope)),
-            None => return Ok(None),
-        },
+    let engine = after.engine.text().and_then(table::engine);
+    let ledger: Option<Arc<dyn LedgerStore>> = match engine.map(|engine| engine.ledger_place) {
+        Some(LedgerPlace::Path) => {
+            PathLedger::new(&PathBuf::from(format!("/{scope}"))).map(|ledger| Arc::new(ledger) as _)
+        }
+        Some(LedgerPlace::Namespace) => shared
+            .cluster(connection, &Path::attribute("after").then("connection"))?
+            .map(|cluster| Arc::new(ConfigMapLedger::new(cluster, scope)) as _),
+        // No restore has its record there.
+        Some(LedgerPlace::Store) | None => None,
     };
-    Ok(Some((key.to_owned(), ledger)))
+    Ok(ledger.map(|ledger| (key.to_owned(), ledger)))
 }
 
 /// The texts of a list in which everything is known.

@@ -13,6 +13,8 @@ pub mod functions;
 pub mod jobs;
 pub mod ledger;
 pub mod moved;
+#[cfg(test)]
+mod noise;
 pub mod poll;
 pub mod provider;
 pub mod recovery_points;

@@ -25,7 +25,12 @@ pub struct Dr {
 impl Dr {
     /// A provider that is not configured yet.
     pub fn new(redactor: Redactor) -> Self {
-        Dr { shared: Arc::new(Shared::new(redactor)) }
+        Dr::sharing(Shared::new(redactor))
+    }
+
+    /// The same, whose resources share this.
+    pub fn sharing(shared: Shared) -> Self {
+        Dr { shared: Arc::new(shared) }
     }
 }
 

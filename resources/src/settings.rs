@@ -121,6 +121,14 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Lists the names of environment variables.
+pub type Variables = fn() -> Vec<OsString>;
+
+/// The variables of the process's environment that hold something, by name.
+pub fn variables() -> Vec<OsString> {
+    std::env::vars_os().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).collect()
+}
+
 impl Settings {
     /// Judges what is known of the block.
     pub fn check(&self) -> Diagnostics {
@@ -257,31 +265,28 @@ impl Settings {
     }
 
     /// The secret of that name, from the block, else from `DR_SECRET_<NAME>`.
-    pub fn secret(&self, name: &str, environment: Environment) -> Named<Secret> {
-        let block = match &self.secrets {
-            Attr::Known(secrets) => match secrets.get(name) {
-                Some(Attr::Known(value)) => return Named::Known(Secret::new(value.clone())),
-                Some(Attr::Unknown) => return Named::Unknown,
-                Some(Attr::Null) | None => Some(secrets),
-            },
-            Attr::Unknown | Attr::Null => None,
-        };
+    pub fn secret(&self, name: &str, environment: Environment, variables: Variables) -> Named<Secret> {
+        match self.secrets.known().and_then(|secrets| secrets.get(name)) {
+            Some(Attr::Known(value)) => return Named::Known(Secret::new(value.clone())),
+            Some(Attr::Unknown) => return Named::Unknown,
+            Some(Attr::Null) | None => {}
+        }
         let upper = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' };
         let variable = format!("DR_SECRET_{}", name.chars().map(upper).collect::<String>());
         match environment(&variable) {
             Some(value) => Named::Known(Secret::new(value)),
             None if self.secrets.is_unknown() => Named::Unknown,
-            None => Named::Absent(block.map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default()),
+            None => Named::Absent(self.secret_names(variables)),
         }
     }
 
     /// The names of the secrets in the block, then those that only the environment holds.
-    pub fn secret_names(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<String> {
+    pub fn secret_names(&self, variables: Variables) -> Vec<String> {
         let mut names: Vec<String> =
             self.secrets.known().map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default();
-        let mut more: Vec<String> = environment
-            .into_iter()
-            .filter_map(|(variable, _)| Some(variable.to_str()?.strip_prefix("DR_SECRET_")?.to_ascii_lowercase()))
+        let mut more: Vec<String> = variables()
+            .iter()
+            .filter_map(|variable| Some(variable.to_str()?.strip_prefix("DR_SECRET_")?.to_ascii_lowercase()))
             .filter(|name| !names.contains(name) && reference_name(name, &Path::default()).0.is_empty())
             .collect();
         more.sort();
@@ -314,7 +319,6 @@ fn from_environment(environment: Environment) -> Option<S3Connection> {
         ca_pem: None,
         fingerprint: None,
         insecure: false,
-        location: None,
         via: None,
     })
 }
@@ -371,7 +375,6 @@ impl S3Settings {
             ca_pem: owned(&self.ca_pem),
             fingerprint: owned(&self.fingerprint),
             insecure: self.insecure.known().copied().unwrap_or(false),
-            location: None,
             via: None,
         })
     }
@@ -466,17 +469,24 @@ mod tests {
 
     #[test]
     fn a_secret_comes_from_the_block_then_from_the_environment() {
+        let holds = |block: &Settings, name, text: &str| match block.secret(name, some_environment, Vec::new) {
+            Named::Known(secret) => secret.expose() == text,
+            _ => false,
+        };
+        assert!(holds(&block(&[("docs_repo", "block")]), "docs_repo", "block"));
+        assert!(holds(&block(&[]), "docs_repo", "from the environment"));
+    }
+
+    #[test]
+    fn the_secrets_that_there_are_are_those_of_the_block_and_of_the_environment() {
+        let variables: Variables = || ["DR_SECRET_ATTIC", "DR_SECRET_DOCS_REPO", "HOME"].map(OsString::from).into();
         let with = block(&[("docs_repo", "block")]);
-        assert!(
-            matches!(with.secret("docs_repo", some_environment), Named::Known(secret) if secret.expose() == "block")
-        );
-        let without = block(&[]);
-        assert!(
-            matches!(without.secret("docs_repo", some_environment), Named::Known(secret) if secret.expose() == "from the environment")
-        );
-        let environment =
-            ["DR_SECRET_ATTIC", "DR_SECRET_DOCS_REPO", "HOME"].map(|name| (name.into(), OsString::from("value")));
-        assert_eq!(with.secret_names(environment), ["docs_repo", "attic"]);
-        assert!(matches!(with.secret("other", some_environment), Named::Absent(known) if known == ["docs_repo"]));
+        assert_eq!(with.secret_names(variables), ["docs_repo", "attic"]);
+        let known = |block: &Settings| match block.secret("other", some_environment, variables) {
+            Named::Absent(known) => known,
+            _ => panic!("there is no such secret"),
+        };
+        assert_eq!(known(&with), ["docs_repo", "attic"]);
+        assert_eq!(known(&block(&[])), ["attic", "docs_repo"]);
     }
 }

@@ -18,13 +18,14 @@ use crate::ledger::{LedgerError, LedgerStore, Record};
 use crate::reference::Place;
 use crate::scope::Register;
 use crate::secret::Secret;
-use crate::settings::{Environment, Named, Settings, environment};
+use crate::settings::{Environment, Named, Settings, Variables, environment, variables};
 use crate::waiting::WaitingSlots;
 
 /// What every resource shares.
 pub struct Shared {
     settings: RwLock<Option<Arc<Settings>>>,
     environment: Environment,
+    variables: Variables,
     /// Keeps secrets out of what leaves.
     pub redactor: Redactor,
     /// Starts worker processes.
@@ -95,6 +96,7 @@ impl Shared {
         Shared {
             settings: RwLock::default(),
             environment,
+            variables,
             redactor,
             worker: Worker::default(),
             clients: S3Clients::default(),
@@ -312,7 +314,7 @@ impl Shared {
     /// The secret of that name: `None` while it is not known. `path` is the attribute that names it.
     pub fn secret(&self, name: &str, path: &Path) -> Result<Option<Secret>, Diagnostics> {
         let Some(settings) = self.settings() else { return Ok(None) };
-        match settings.secret(name, self.environment) {
+        match settings.secret(name, self.environment, self.variables) {
             Named::Known(secret) if secret.expose().is_empty() => {
                 Err(Diagnostics::error_at(path.clone(), "Empty secret", format!("The secret `{name}` is empty.")))
             }
@@ -325,13 +327,18 @@ impl Shared {
                 path.clone(),
                 "Unknown secret",
                 format!(
-                    "There is no secret `{name}` under `secrets` in this provider block{}, and no DR_SECRET_{} in the \
-                     environment. A reference has to be used with the provider that made it.",
-                    list(&known),
-                    name.to_ascii_uppercase()
+                    "There is no secret `{name}`: neither under `secrets` in this provider block nor as DR_SECRET_{} in the \
+                     environment{}. A reference has to be used with the provider that made it.",
+                    name.to_ascii_uppercase(),
+                    list(&known)
                 ),
             )),
         }
+    }
+
+    /// The names of the secrets that there are: under `secrets`, and in the environment.
+    pub fn secret_names(&self) -> Vec<String> {
+        self.settings().map(|settings| settings.secret_names(self.variables)).unwrap_or_default()
     }
 
     /// The store and the prefix that a place takes for itself: two connections to one server are one store.

@@ -262,6 +262,12 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_a_time_or_a_duration_panic() {
+        crate::noise::survives_text(&["2026-01-02T03:04:05Z", "2026-01-02T03:04:05+02:00"], parse_instant);
+        crate::noise::survives_text(&["90s", "5m", "1h30m", "18446744073709551615h"], parse_duration);
+    }
+
+    #[test]
     fn a_path_has_to_be_absolute_and_clean() {
         for bad in ["srv/docs", "~/docs", "/srv/docs/", "/srv/../docs", "/srv//docs", "/srv/./docs", ""] {
             assert!(refused(path, bad), "{bad}");

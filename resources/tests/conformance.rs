@@ -1,7 +1,7 @@
 //! Every rule that binds a provider, over everything that this one serves, without a network: what is added later is
 //! under test without a line written for it. Values that only one word or form fits are in the table of hints.
 
-#[expect(dead_code, reason = "what applies and what speaks to a test's own resources is used by the framework's tests")]
+#[expect(dead_code, reason = "what speaks to a test's own resources is used by the framework's tests")]
 #[path = "../../framework/tests/conformance/support/mod.rs"]
 mod support;
 
@@ -13,8 +13,11 @@ use dr_framework::conformance::{
     Place, check_function, check_function_signature, check_import, check_schema, proposed_new_state,
 };
 use dr_framework::{AnyResource, Field, FieldKind, ImportBy, Model, Provider, Redactor, Server, Value};
+use dr_resources::engines::restic::worker::{Worker, worker_main};
+use dr_resources::engines::table::{self, Concept, EmptyProbe, HandOver, RetentionScope};
 use dr_resources::provider::Dr;
 use dr_resources::reference::Reference;
+use dr_resources::shared::Shared;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use support::drive::{Reach, assert_keeps_the_rules, assert_schemas, context};
@@ -293,9 +296,19 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
 
 async fn configured(nowhere: &Nowhere) -> Server<Dr> {
     let redactor = Redactor::default();
-    let server = Server::new(Dr::new(redactor.clone()), redactor);
+    let mut shared = Shared::new(redactor.clone());
+    // A provider starts itself as its worker; this program is one by that test.
+    let this = std::env::current_exe().expect("this program");
+    shared.worker = Worker::at(this, ["--exact", "as_a_worker", "--ignored", "--nocapture"]);
+    let server = Server::new(Dr::sharing(shared), redactor);
     configure(&server, nowhere).await;
     server
+}
+
+#[test]
+#[ignore = "other tests start it as their worker"]
+fn as_a_worker() {
+    assert_eq!(format!("{:?}", worker_main()), format!("{:?}", std::process::ExitCode::SUCCESS));
 }
 
 async fn configure(server: &Server<Dr>, nowhere: &Nowhere) {
@@ -354,6 +367,87 @@ fn engines(resource: &dyn AnyResource) -> Vec<String> {
     if names.is_empty() { vec!["restic".to_owned()] } else { names }
 }
 
+/// The concepts that are resources with blocks of engines.
+const RESOURCES: [(Concept, &str); 4] = [
+    (Concept::Target, "dr_backup_target"),
+    (Concept::Schedule, "dr_backup_schedule"),
+    (Concept::Backup, "dr_backup_job"),
+    (Concept::Restore, "dr_restore_job"),
+];
+
+#[test]
+fn the_engine_table_names_the_engines_that_the_schemas_take() {
+    let nowhere = Nowhere::new();
+    let server = runtime().block_on(configured(&nowhere));
+    for (concept, name) in RESOURCES {
+        let resource = server.resources().find(|resource| resource.type_name() == name).expect("it is served");
+        let (mut taken, mut told) = (engines(resource), table::with(concept));
+        told.retain(|engine| *engine != "toy");
+        taken.sort();
+        told.sort_unstable();
+        assert_eq!(taken, told, "{name}");
+    }
+    for engine in table::ENGINES.iter().filter(|engine| engine.name != "toy") {
+        let listed = dr_resources::engines::point_source(engine.name).is_some();
+        assert_eq!(listed, engine.has(Concept::Points), "{}: dr_recovery_points", engine.name);
+    }
+}
+
+/// The shortest configuration with a block of an engine: what is required, and what is given.
+fn shortest(fields: &[Field], engine: &str, hints: &Hints, given: &[(&'static str, Value)]) -> Value {
+    let value = |field: &Field| {
+        if let Some((_, value)) = given.iter().find(|(name, _)| *name == field.name) {
+            return value.clone();
+        }
+        let chosen = field.one_of.is_some_and(|_| field.name == engine);
+        if !field.required && !chosen {
+            return Value::Null;
+        }
+        let hinted = hints.get(field.name.as_str()).and_then(|values| values.first());
+        match (hinted, field.nested()) {
+            (Some(hinted), _) => hinted.clone(),
+            (None, Some((_, inner))) => shortest(inner, engine, hints, &[]),
+            (None, None) => Value::string("docs"),
+        }
+    };
+    Value::Object(fields.iter().map(|field| (field.name.clone(), value(field))).collect())
+}
+
+#[test]
+fn what_the_engine_table_rules_out_is_refused_and_nothing_else() {
+    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    let server = runtime.block_on(configured(&nowhere));
+    // Whether validation has that to say to the shortest configuration with these arguments.
+    let says = |name: &str, engine: &str, summary: &str, given: &[(&'static str, Value)]| {
+        let resource = server.resources().find(|resource| resource.type_name() == name).expect("it is served");
+        let config = shortest(resource.fields(), engine, &hints(&nowhere, resource.fields(), engine), given);
+        let found = runtime.block_on(resource.validate(&context(), &config));
+        let known = ["Missing", "Invalid", "Exactly one"];
+        let broken = found.0.iter().find(|diagnostic| known.iter().any(|word| diagnostic.summary.contains(word)));
+        assert_eq!(broken, None, "{name} with {engine} is not judged at all");
+        found.0.iter().any(|diagnostic| diagnostic.summary == summary)
+    };
+    for engine in table::ENGINES.iter().filter(|engine| engine.name != "toy") {
+        let name = engine.name;
+        let target = server.resources().find(|resource| resource.type_name() == "dr_backup_target");
+        let keep = nested(target.expect("it is served").fields(), "retention").map(<[Field]>::to_vec);
+        let keep = object(&keep.expect("a policy"), [("keep_daily", Value::Number(7_i64.into()))]);
+        let refused = says("dr_backup_target", name, "Retention belongs to the schedule", &[("retention", keep)]);
+        assert_eq!(refused, engine.retention_scope != RetentionScope::Target, "{name}: retention of a target");
+
+        let empty = [("when", Value::string("target_missing_or_empty"))];
+        let refused = says("dr_restore_job", name, "It can't be told whether the target is empty", &empty);
+        assert_eq!(refused, engine.empty_probe == EmptyProbe::None, "{name}: emptiness");
+
+        let refused = says("dr_restore_job", name, "Nothing to hand over", &[("perform", Value::Bool(false))]);
+        assert_eq!(refused, engine.hand_over == HandOver::None, "{name}: a hand-over");
+
+        let delete = [("deletion_policy", Value::string("delete"))];
+        let refused = says("dr_backup_job", name, "One backup can't be deleted", &delete);
+        assert_eq!(refused, !engine.removes_one_backup, "{name}: one backup");
+    }
+}
+
 /// Plans generated lives of every resource with every engine, as far as `reach`.
 fn plan_all(nowhere: &Nowhere, reach: Reach) {
     let cells: Vec<_> = {
@@ -391,6 +485,37 @@ fn every_new_resource_is_planned_by_the_rules_and_touches_nothing() {
 #[test]
 fn every_stored_resource_is_planned_by_the_rules_and_writes_nothing() {
     plan_all(&Nowhere::forbidden(), Reach::Stored);
+}
+
+#[test]
+fn a_retention_policy_lives_by_the_rules_from_create_to_destroy() {
+    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    let server = runtime.block_on(configured(&nowhere));
+    let policy = server.resources().find(|resource| resource.type_name() == "dr_retention_policy");
+    let policy = policy.expect("it is served");
+    let hints = hints(&nowhere, policy.fields(), "restic");
+    assert_keeps_the_rules(policy, &hints, Reach::Applies, 300, async || {});
+    nowhere.assert_untouched();
+}
+
+#[test]
+fn a_repository_in_a_folder_lives_by_the_rules_from_create_to_destroy() {
+    let nowhere = Nowhere::new();
+    let server = runtime().block_on(configured(&nowhere));
+    let target = server.resources().find(|resource| resource.type_name() == "dr_backup_target");
+    let target = target.expect("it is served");
+    let mut hints = hints(&nowhere, target.fields(), "restic");
+    // What is only read has to be there, and what is prevented from going stays.
+    hints.insert("access", vec![Value::Null, Value::string("read_write")]);
+    hints.insert("deletion_policy", texts(["keep", "delete"]));
+    hints.insert("expect_server_uid", vec![Value::Null]);
+    // Its place is its identity: a target that moves, which it may, is another one from then on.
+    hints.insert("name", texts(["docs"]));
+    hints.get_mut("store").expect("places").truncate(1);
+    // Each life has what it claims for itself.
+    let anew = async || configure(&server, &nowhere).await;
+    assert_keeps_the_rules(target, &hints, Reach::Works, 40, anew);
+    assert!(nowhere.silent.as_ref().is_some_and(|server| server.accept().is_err()), "somebody called the server");
 }
 
 #[test]
@@ -442,6 +567,52 @@ fn every_data_source_judges_by_the_rules_and_touches_nothing() {
             panic!("{}: {error}", source.type_name());
         }
         tally.into_inner().assert_enough(source.type_name(), 15);
+    }
+    nowhere.assert_untouched();
+}
+
+#[test]
+fn recovery_points_behind_what_is_unknown_are_listed_later_where_the_client_waits() {
+    let (nowhere, runtime) = (Nowhere::new(), runtime());
+    let in_a_folder = reference(&nowhere, "backup_target", "restic");
+    let mut in_a_bucket = in_a_folder.clone();
+    if let (Value::Object(leaves), Value::Object(others)) =
+        (&mut in_a_bucket, reference(&nowhere, "backup_target", "velero"))
+    {
+        leaves.extend(others.into_iter().filter(|(name, _)| ["store", "connection", "scope"].contains(&name.as_str())));
+    }
+    let secrets = Value::Map([("main".to_owned(), Value::string("battery:staple"))].into());
+    for (source, secrets, s3) in
+        [(in_a_folder, Value::unknown(), Value::Null), (in_a_bucket, secrets, Value::unknown())]
+    {
+        let redactor = Redactor::default();
+        let server = Server::new(Dr::new(redactor.clone()), redactor);
+        let settings = <Dr as Provider>::Config::fields();
+        let block = object(&settings, [("secrets", secrets), ("s3", s3)]);
+        let message = encode_value(&block, &calls::object_type(&settings)).expect("it fits");
+        assert_eq!(runtime.block_on(calls::call_provider(&server, message)), []);
+
+        let points = server.data_sources().find(|source| source.type_name() == "dr_recovery_points");
+        let points = points.expect("it is served");
+        let config = object(points.fields(), [("source", source)]);
+        let config = encode_value(&config, &calls::object_type(points.fields())).expect("it fits");
+        let ask = |deferral_allowed| {
+            let request = wire::read_data_source::Request {
+                type_name: points.type_name().to_owned(),
+                config: Some(config.clone()),
+                client_capabilities: Some(wire::ClientCapabilities { deferral_allowed, ..Default::default() }),
+                ..Default::default()
+            };
+            runtime.block_on(server.read_data_source(Request::new(request))).expect("an answer").into_inner()
+        };
+        let later = ask(true);
+        let reason = later.deferred.map(|deferred| deferred.reason());
+        assert_eq!(reason, Some(wire::deferred::Reason::ProviderConfigUnknown));
+        assert_eq!(later.diagnostics, []);
+        let now = ask(false);
+        assert_eq!(now.deferred, None);
+        assert_eq!(now.diagnostics.len(), 1, "{:#?}", now.diagnostics);
+        assert_eq!(now.diagnostics[0].summary, "The source is not known yet");
     }
     nowhere.assert_untouched();
 }

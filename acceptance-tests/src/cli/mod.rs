@@ -6,7 +6,7 @@ mod workspace;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 pub use process::{Run, Running};
 pub use provider::{build_provider, implied_mirror, install_into};
@@ -65,14 +65,15 @@ impl Kind {
 }
 
 impl Cli {
-    /// The one that the machine has: `tofu` or `terraform` on PATH, else OpenTofu, built.
+    /// The one that the machine has: `tofu` or `terraform` on PATH if they are new enough, else OpenTofu, built.
     pub fn any() -> Result<Self> {
-        if parts::on_path("tofu").is_none()
-            && let Some(terraform) = Kind::Terraform.find()?
-        {
-            return Ok(terraform);
+        if let Some(binary) = parts::TOFU.found()? {
+            return Ok(Cli { kind: Kind::Tofu, binary });
         }
-        Kind::Tofu.find()?.context("OpenTofu can always be built")
+        match Kind::Terraform.find()? {
+            Some(terraform) => Ok(terraform),
+            None => Ok(Cli { kind: Kind::Tofu, binary: parts::TOFU.built()? }),
+        }
     }
 }
 

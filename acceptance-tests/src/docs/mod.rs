@@ -1,6 +1,7 @@
 //! The registry pages: written from the provider's models and `examples/`, in the layout that tfplugindocs gives them.
 
 mod difference;
+mod engines;
 mod page;
 mod schema;
 mod snippet;
@@ -44,7 +45,8 @@ pub fn pages(checkout: &Path) -> Result<BTreeMap<PathBuf, String>> {
     for file in markdown_files(&checkout.join("docs/guides"))? {
         let text = read(&file)?;
         guides.push(page::Guide::of(&file, &text)?);
-        let filled = page::fill(&text, &server).with_context(|| format!("in {}", file.display()))?;
+        let filled = page::fill(&text, &server).and_then(|text| engines::fill(&text));
+        let filled = filled.with_context(|| format!("in {}", file.display()))?;
         pages.insert(file.strip_prefix(checkout)?.to_owned(), filled);
     }
     pages.insert("docs/index.md".into(), page::index(&server, &examples, &guides)?);

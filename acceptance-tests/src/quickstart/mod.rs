@@ -1,5 +1,6 @@
 //! `make quickstart`: a backup, a loss and a recovery through a real apply, told step by step.
 
+mod bucket;
 mod progress;
 mod storage;
 mod story;

@@ -4,20 +4,19 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use anyhow::Result;
+use serde_json::Value;
 
+use super::bucket::{Bucket, connection, variable};
 use super::progress::Position;
 use crate::cli::Workspace;
-use crate::servers::{Credentials, S3};
 
 /// The backups' place.
-#[derive(Debug)]
 pub(super) enum Storage {
     /// A repository in the scratch folder.
     Folder { data: PathBuf, repository: PathBuf },
     /// A repository in a bucket.
-    Bucket { data: PathBuf, s3: S3, bucket: String, prefix: String },
+    Bucket { data: PathBuf, bucket: Box<Bucket> },
 }
 
 impl Storage {
@@ -27,14 +26,10 @@ impl Storage {
         let Ok(bucket) = env::var("DR_QUICKSTART_S3_BUCKET") else {
             return Ok(Self::Folder { data, repository: root.join("repository") });
         };
-        let variable = |name: &str| env::var(name).with_context(|| format!("{name} is not set"));
-        let credentials =
-            Credentials { id: variable("AWS_ACCESS_KEY_ID")?, secret: variable("AWS_SECRET_ACCESS_KEY")? };
-        let region = env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".to_owned());
-        let endpoint = variable("DR_QUICKSTART_S3_ENDPOINT")?;
         // A prefix of its own: what an earlier quickstart left is never the history of this one.
         let prefix = format!("quickstart/{}", super::story::word(8));
-        Ok(Self::Bucket { data, s3: S3::new(&endpoint, &region, credentials)?, bucket, prefix })
+        let server = connection(|name| env::var(name).ok().filter(|value| !value.is_empty()))?;
+        Ok(Self::Bucket { data, bucket: Box::new(Bucket::new(server, bucket, prefix)?) })
     }
 
     /// The variables of the configuration.
@@ -43,13 +38,9 @@ impl Storage {
             Self::Folder { repository, .. } => {
                 workspace.set("TF_VAR_repository", repository);
             }
-            Self::Bucket { s3, bucket, prefix, .. } => {
-                let connection = json!({
-                    "endpoint": s3.endpoint, "region": s3.region, "path_style": true,
-                    "access_key_id": s3.credentials.id, "secret_access_key": s3.credentials.secret,
-                });
-                workspace.set("TF_VAR_s3", connection.to_string());
-                workspace.set("TF_VAR_bucket", bucket).set("TF_VAR_prefix", prefix);
+            Self::Bucket { bucket, .. } => {
+                workspace.set("TF_VAR_s3", variable(&bucket.connection).to_string());
+                workspace.set("TF_VAR_bucket", &bucket.name).set("TF_VAR_prefix", &bucket.prefix);
             }
         }
     }
@@ -58,7 +49,7 @@ impl Storage {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Folder { repository, .. } => repository.display().to_string(),
-            Self::Bucket { s3, bucket, prefix, .. } => format!("{}/{bucket}/{prefix}", s3.endpoint),
+            Self::Bucket { bucket, .. } => bucket.describe(),
         }
     }
 
@@ -74,13 +65,7 @@ impl Storage {
     pub(super) fn position(&self) -> Option<Position> {
         match self {
             Self::Folder { data, repository } => local(&beside_hidden(data)).or_else(|| local(&beside(repository))),
-            Self::Bucket { data, s3, bucket, prefix } => {
-                let remote = || {
-                    let keys = s3.keys(bucket, &format!("{prefix}.dr/runs/")).ok()?;
-                    keys.iter().find_map(|key| read(&s3.get(bucket, key).ok()?))
-                };
-                local(&beside_hidden(data)).or_else(remote)
-            }
+            Self::Bucket { data, bucket } => local(&beside_hidden(data)).or_else(|| bucket.record(read)),
         }
     }
 }

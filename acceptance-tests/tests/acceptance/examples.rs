@@ -73,7 +73,6 @@ fn on_servers(scene: &mut Scene, text: &str) -> Result<String> {
         .replace("= \"daily\"", &format!("= \"{name}-daily\"")))
 }
 
-/// The whole configuration of a runbook: applied, the cluster lost, and applied again.
 /// A scenario's files with the variables that all of them have; the bucket that was made for it.
 fn scenario(scene: &mut Scene, name: &str, cluster: &Cluster, s3: &S3) -> Result<String> {
     let bucket = format!("s{:08x}", rand::random::<u32>());

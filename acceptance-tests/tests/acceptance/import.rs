@@ -14,6 +14,7 @@ use crate::scene::Scene;
 both_clis!(
     a_target_is_imported,
     a_target_is_imported_by_a_block_and_nothing_is_left_to_do,
+    a_policy_is_imported_by_its_name_and_the_next_apply_sets_its_rules,
     a_job_is_not_imported_and_says_what_to_do,
     a_malformed_id_says_what_one_looks_like,
     k8up_objects_of_ours_are_imported_and_nothing_changes,
@@ -33,6 +34,47 @@ fn a_target_is_imported(scene: &mut Scene) -> Result<()> {
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;
     before.assert_same(&scene.data())
+}
+
+fn a_policy_is_imported_by_its_name_and_the_next_apply_sets_its_rules(scene: &mut Scene) -> Result<()> {
+    let address = "dr_retention_policy.tiered";
+    let configuration = r#"terraform {
+  required_providers {
+    dr = { source = "dr-as-code/dr" }
+  }
+}
+
+resource "dr_retention_policy" "tiered" {
+  name        = "tiered"
+  keep_last   = 20
+  keep_within = "14d"
+}
+
+output "keep" {
+  value = dr_retention_policy.tiered.keep
+}
+"#;
+    scene.workspace.write(configuration)?;
+    scene.workspace.import(address, "Tiered")?.fails(&["lower-case letters"])?;
+    scene.workspace.import(address, "tiered")?.ok()?;
+    let imported = scene.workspace.attributes(address)?;
+    ensure!(imported["name"] == "tiered" && imported["keep_last"].is_null(), "{imported}");
+    scene.workspace.plan()?.ok()?.says(&["0 to add, 1 to change, 0 to destroy"])?;
+    settled(scene, address)?;
+
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.write(&format!("{configuration}\nimport {{\n  to = {address}\n  id = \"tiered\"\n}}\n"))?;
+    scene.workspace.plan()?.ok()?.says(&["1 to import, 0 to add, 1 to change, 0 to destroy"])?;
+    settled(scene, address)
+}
+
+/// The kept plan sets the policy's rules, and then nothing is left to do.
+fn settled(scene: &Scene, address: &str) -> Result<()> {
+    ensure!(scene.workspace.planned(address)? == ["update"]);
+    scene.workspace.apply_plan()?.ok()?;
+    let keep = scene.workspace.attributes(address)?["keep"].take();
+    ensure!(keep["keep_last"] == 20 && keep["keep_within"] == "14d" && keep["keep_daily"].is_null(), "{keep}");
+    scene.workspace.plan_is_empty()
 }
 
 fn a_job_is_not_imported_and_says_what_to_do(scene: &mut Scene) -> Result<()> {

@@ -4,12 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use acceptance_tests::cli::hcl_string;
-use acceptance_tests::tree::Manifest;
+use acceptance_tests::tree::{Manifest, Recipe};
 use anyhow::{Context, Result, ensure};
 
-use crate::scene::{Documents, Scene};
+use crate::restic::restic;
+use crate::scene::{Documents, Scene, names};
 
 both_clis!(
+    two_first_applies_at_once_make_one_repository_and_store_both,
     a_policy_that_was_changed_elsewhere_is_put_right,
     two_policies_of_two_workspaces_are_refused_and_one_is_shared,
     a_read_only_target_restores_and_writes_nothing,
@@ -17,6 +19,37 @@ both_clis!(
     a_drill_writes_nothing_through_a_link_that_came_back,
     a_drill_deletes_nothing,
 );
+
+fn two_first_applies_at_once_make_one_repository_and_store_both(scene: &mut Scene) -> Result<()> {
+    let mine = scene.make_data()?;
+    scene.write(&scene.documents())?;
+    let colleague = scene.copy("colleague")?;
+    let theirs = colleague.make_data_of(&Recipe::small(8))?;
+    let text = Documents { store: scene.documents().store, ..colleague.documents() }.configuration();
+    // Jobs of one name into one repository are one.
+    let renamed = text.replace("\"documents\"\n  target", "\"colleague\"\n  target");
+    ensure!(renamed != text, "there is no job in {text}");
+    colleague.workspace.write(&renamed)?;
+
+    let both = [&*scene, &colleague];
+    let started = [scene.workspace.start_apply()?, colleague.workspace.start_apply()?];
+    for run in started {
+        run.wait()?.ok()?;
+    }
+    ensure!(scene.repository_id()? == colleague.repository_id()?, "there are two repositories");
+    let keys = names(&scene.repository().join("keys"))?;
+    ensure!(keys.len() == 1, "one password has {keys:?}");
+    ensure!(scene.snapshots()?.len() == 2, "{:?}", scene.snapshots()?);
+    ensure!(names(&scene.repository().join("locks"))?.is_empty(), "a lock is left");
+    restic(scene, &["check", "--read-data"])?;
+    for one in both {
+        one.workspace.plan_is_empty()?;
+        one.lose_data()?;
+        one.workspace.apply()?.ok()?;
+    }
+    mine.assert_same(&scene.data())?;
+    theirs.assert_same(&colleague.data())
+}
 
 fn policy_file(scene: &Scene) -> PathBuf {
     scene.workspace.path("repository.dr/policy.json")

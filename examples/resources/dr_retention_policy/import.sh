@@ -1,2 +1,3 @@
-# By its name. A policy exists in configurations alone: the next apply takes its rules from there.
+# By its name. A policy exists in configurations alone, so there is nothing to read its rules from: the plan after the import
+# is an update that sets them.
 tofu import dr_retention_policy.tiered tiered

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tfplugin::Value;
 use tfplugin::panics;
 use tfplugin::wire::tfplugin6 as wire;
 use tonic::{Response, Status};
@@ -101,10 +102,13 @@ impl<P: Provider> Server<P> {
             self.learn(source.inner.fields(), answer);
         }
         let answer = self.answer(context, result);
-        let state = answer.value.map(|value| encode(&value, &source.ty)).transpose()?;
-        let (diagnostics, deferred) = (answer.diagnostics, answer.deferred);
-        // "Not now" is not an error, whatever the data source could not say.
-        let diagnostics = if deferred.is_some() { Vec::new() } else { diagnostics };
+        let (mut value, mut diagnostics, deferred) = (answer.value, answer.diagnostics, answer.deferred);
+        if deferred.is_some() {
+            // "Not now" is not an error, whatever the data source could not say; without a value it would be one.
+            value = value.or_else(|| Some(Value::unknown()));
+            diagnostics.clear();
+        }
+        let state = value.map(|value| encode(&value, &source.ty)).transpose()?;
         Ok(Response::new(wire::read_data_source::Response { state, diagnostics, deferred }))
     }
 

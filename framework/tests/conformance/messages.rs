@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use dr_framework::redact::MASK;
 use dr_framework::{
-    AnyDataSource, AnyResource, Attr, Context, DataSource, Diagnostics, Function, Model, MoveFrom, Provider, Redactor,
-    Resource, Result, Server, Upgrade, Value, async_trait, data_source, resource,
+    AnyDataSource, AnyResource, Attr, Context, DataSource, Deferral, Diagnostics, Function, Model, MoveFrom, Provider,
+    Redactor, Resource, Result, Server, Upgrade, Value, async_trait, data_source, resource,
 };
 use proptest::prelude::*;
 use tfplugin::v6::{decode_value, encode_value};
@@ -152,6 +152,26 @@ impl DataSource for Chatty {
     }
 }
 
+/// Answers once its configuration is more than a promise.
+struct Later;
+
+#[async_trait]
+impl DataSource for Later {
+    type Model = Question;
+
+    fn type_name(&self) -> &'static str {
+        "dr_later"
+    }
+
+    async fn read(&self, context: &Context, config: Question) -> Result<Question> {
+        if config.token.is_known() {
+            return Ok(config);
+        }
+        context.defer(Deferral::AbsentPrerequisite);
+        Err(Diagnostics::error("Not yet", "There is nothing to ask."))
+    }
+}
+
 /// A thing at version 2.
 #[derive(Model, Clone, Debug)]
 struct Grown {
@@ -230,7 +250,7 @@ impl Provider for Zoo {
     }
 
     fn data_sources(&self) -> Vec<Box<dyn AnyDataSource>> {
-        vec![data_source(Chatty)]
+        vec![data_source(Chatty), data_source(Later)]
     }
 
     fn functions(&self) -> Vec<Box<dyn Function>> {
@@ -398,6 +418,42 @@ async fn the_names_of_attributes_are_no_secrets() {
     let texts = seen(&answer.diagnostics);
     assert!(texts.iter().any(|text| text.contains("the description")), "{texts:#?}");
     assert!(!texts.iter().any(|text| text.contains("somebody")), "{texts:#?}");
+}
+
+/// What a data source answers to a client that waits, or to one that does not.
+async fn asked(token: Value, waits: bool) -> wire::read_data_source::Response {
+    let ty = calls::object_type(&Question::fields());
+    let request = wire::read_data_source::Request {
+        type_name: "dr_later".into(),
+        config: Some(encode_value(&Value::object([("token", token)]), &ty).expect("it fits")),
+        client_capabilities: Some(wire::ClientCapabilities { deferral_allowed: waits, ..Default::default() }),
+        ..Default::default()
+    };
+    server().read_data_source(Request::new(request)).await.expect("an answer").into_inner()
+}
+
+#[tokio::test]
+async fn not_yet_is_an_answer_to_a_client_that_waits_and_an_error_to_others() {
+    let ty = calls::object_type(&Question::fields());
+    let said = |answer: &wire::read_data_source::Response| answer.deferred.map(|deferred| deferred.reason());
+
+    let deferred = asked(Value::Null, true).await;
+    assert_eq!(said(&deferred), Some(wire::deferred::Reason::AbsentPrereq));
+    assert!(deferred.diagnostics.is_empty(), "{:#?}", deferred.diagnostics);
+    // A null object is an error of the provider, whatever else is said.
+    assert_eq!(decode_value(deferred.state.as_ref(), &ty), Ok(Value::unknown()));
+
+    let refused = asked(Value::Null, false).await;
+    assert_eq!((said(&refused), refused.state), (None, None));
+    assert_eq!(refused.diagnostics.len(), 1);
+
+    let token = Value::string("correct horse");
+    for waits in [true, false] {
+        let answer = asked(token.clone(), waits).await;
+        assert_eq!(said(&answer), None);
+        let state = decode_value(answer.state.as_ref(), &ty);
+        assert_eq!(state, Ok(Value::object([("token", token.clone())])), "{:#?}", answer.diagnostics);
+    }
 }
 
 async fn upgraded(version: i64, json: &str) -> std::result::Result<Value, String> {

@@ -75,3 +75,22 @@ impl Imported {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_makes_an_import_id_panic_and_none_leaves_a_part_empty() {
+        let known = ["restic:local/backup/docs/docs", "velero:prod/velero/daily", "volsync:prod/apps/repository/docs"];
+        crate::noise::survives_text(&known, |id| {
+            for concept in [Concept::Target, Concept::Schedule] {
+                if let Ok(found) = Imported::parse(&ImportBy::Id(id.to_owned()), concept) {
+                    let Imported { engine, connection, scope, name } = found;
+                    assert_eq!(format!("{engine}:{connection}/{scope}/{name}"), id);
+                    assert!(![connection, scope, name].contains(&String::new()), "{id:?}");
+                }
+            }
+        });
+    }
+}

@@ -16,7 +16,7 @@ use crate::deletion::refuse_destroy;
 use crate::engines::concepts::{Blame, Failure, TargetBlock, TargetKind};
 use crate::engines::k8up::target::K8upTarget;
 use crate::engines::restic::model::{self, ResticTarget};
-use crate::engines::table::Concept;
+use crate::engines::table::{self, Concept, RetentionScope};
 use crate::engines::velero;
 use crate::engines::velero::target::VeleroTarget;
 use crate::engines::volsync::target::VolsyncTarget;
@@ -235,15 +235,16 @@ impl BackupTarget {
         let mut found = Diagnostics::default();
         let refuse = |path: Path, summary: &str, detail: &str| Diagnostics::error_at(path, summary, detail);
         let credentials = self.credentials();
+        let engine = self.block().and_then(|block| table::engine(block.engine()));
+        if self.retention.is_known() && engine.is_some_and(|engine| engine.retention_scope != RetentionScope::Target) {
+            found.extend(refuse(
+                Path::attribute("retention"),
+                "Retention belongs to the schedule",
+                "This engine keeps what each schedule made: set `retention` on the `dr_backup_schedule`.",
+            ));
+        }
         match self.block().map(TargetBlock::kind) {
             Some(TargetKind::Registered(block)) => {
-                if self.retention.is_known() {
-                    found.extend(refuse(
-                        Path::attribute("retention"),
-                        "Retention belongs to the schedule",
-                        "This engine keeps what each schedule made: set `retention` on the `dr_backup_schedule`.",
-                    ));
-                }
                 if self.deletion_policy.text() == Some("delete") {
                     found.extend(refuse(
                         Path::attribute("deletion_policy"),

@@ -157,8 +157,7 @@ impl BackupTargets {
             let (bucket, prefix) = scope.split_once('/').unwrap_or((&scope, ""));
             Place::S3 { connection, bucket: bucket.to_owned(), prefix: prefix.to_owned() }
         };
-        let settings = self.shared.settings();
-        let secrets = settings.as_ref().map(|settings| settings.secret_names(std::env::vars_os())).unwrap_or_default();
+        let secrets = self.shared.secret_names();
         // The configuration names the secret; here it is the one that opens the target.
         for secret in &secrets {
             let Some(block) = Engine::imported(&engine, secret) else { break };

@@ -50,8 +50,6 @@ pub struct S3Connection {
     pub fingerprint: Option<String>,
     /// Any certificate will do.
     pub insecure: bool,
-    /// The name of the place where it stands.
-    pub location: Option<String>,
     /// The way there, where only a cluster reaches it.
     pub via: Option<Via>,
 }

@@ -127,6 +127,12 @@ mod tests {
     const PLAIN: Trust<'static> = Trust { ca_pem: None, fingerprint: None, insecure: false };
 
     #[test]
+    fn no_text_makes_a_fingerprint_panic() {
+        let pin = ["AB"; 32].join(":");
+        crate::noise::survives_text(&[&pin, "ab cd"], parse_fingerprint);
+    }
+
+    #[test]
     fn a_malformed_pin_or_authority_is_said() {
         let pin = Trust { fingerprint: Some("AB:CD"), ..PLAIN };
         assert!(pin.client_config().unwrap_err().starts_with("fingerprint has to be"));

@@ -1,6 +1,7 @@
 //! What each engine can do: one table, read by documentation, validation and dispatch.
 //!
-//! A cell that is claimed here is exercised by a conformance test of its engine.
+//! The guide on engines shows every cell. What validation makes of them is tested over the table, in
+//! `tests/conformance.rs`; what engines do, by the tests of each.
 
 /// One engine's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

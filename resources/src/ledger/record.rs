@@ -347,6 +347,17 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_are_a_record_that_is_written_otherwise_than_it_was_read() {
+        let written = record().to_json();
+        crate::noise::survives(&[&written, br#"{"version":2}"#], |bytes| {
+            if let Ok(read) = Record::from_json(bytes, "here") {
+                let again = Record::from_json(&read.to_json(), "here").unwrap();
+                assert_eq!(again.to_json(), read.to_json());
+            }
+        });
+    }
+
+    #[test]
     fn a_record_survives_its_json() {
         let record = record();
         assert_eq!(Record::from_json(&record.to_json(), "here").unwrap(), record);

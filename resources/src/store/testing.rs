@@ -4,31 +4,8 @@ use crate::connections::s3::S3Connection;
 use crate::secret::Secret;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// A program that tests need: named by a variable (`DR_PART_RESTIC`), on the PATH, or in the cache that `make test` fills.
-pub fn part(name: &str) -> PathBuf {
-    let named = std::env::var_os(format!("DR_PART_{}", name.to_uppercase())).map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    named.or(on_path).or_else(|| cached(name)).unwrap_or_else(|| panic!("{name} is missing; `make test` builds it"))
-}
-
-fn cached(name: &str) -> Option<PathBuf> {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home)?;
-    let versions = std::fs::read_dir(cache.join("terraform-provider-dr/parts")).ok()?;
-    let mut found: Vec<_> = versions
-        .flatten()
-        .filter(|version| version.file_name().to_string_lossy().starts_with(&format!("{name}-")))
-        .map(|version| version.path().join(name))
-        .filter(|file| file.is_file())
-        .collect();
-    found.sort();
-    found.pop()
-}
 
 /// A MinIO server of its own, gone with the value.
 pub struct Minio {
@@ -59,7 +36,7 @@ impl Minio {
             std::fs::write(certificates.path().join("private.key"), key).unwrap();
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Command::new(part("minio"))
+        let server = Command::new(parts::MINIO.get().unwrap())
             .args(["server", "--quiet", "--address", &format!("127.0.0.1:{port}")])
             .arg("--certs-dir")
             .arg(certificates.path())

@@ -4,12 +4,12 @@ mod repository;
 mod series;
 
 use std::collections::HashMap;
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use dr_resources::retention::{Keep, Point, Within, restic};
 use jiff::Timestamp;
+use parts::RESTIC;
 use rand::{SeedableRng as _, rngs::StdRng};
 use repository::{PASSWORD, Repository};
 use serde_json::Value;
@@ -22,7 +22,7 @@ type Places = HashMap<String, (usize, usize)>;
 
 #[test]
 fn we_keep_what_the_real_restic_keeps() {
-    let restic = find_restic();
+    let restic = RESTIC.get().unwrap();
     let mut random = StdRng::seed_from_u64(3);
     let folder = tempfile::tempdir().unwrap();
     let repository = Repository::create(folder.path(), &mut random);
@@ -69,7 +69,7 @@ fn we_count_back_in_the_newest_points_offset_wherever_that_is_done() {
     for time in times {
         repository.add_snapshot(time, "host", &mut random);
     }
-    let kept = |zone| forget(&find_restic(), folder.path(), &keep, zone)[0]["keep"].as_array().unwrap().len();
+    let kept = |zone| forget(&RESTIC.get().unwrap(), folder.path(), &keep, zone)[0]["keep"].as_array().unwrap().len();
     assert_eq!(kept("UTC"), 2);
     // restic takes an offset that fits its machine's zone for that zone, and then follows its clock changes.
     assert_eq!(kept("Europe/Berlin"), 1);
@@ -134,22 +134,4 @@ fn listing(points: &[Point]) -> String {
     let mut sorted = points.to_vec();
     sorted.sort_by_key(|point| std::cmp::Reverse(point.timestamp));
     sorted.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// The restic of the acceptance tests: `DR_PART_RESTIC`, on PATH, or in the cache of built parts.
-fn find_restic() -> PathBuf {
-    if let Some(path) = env::var_os("DR_PART_RESTIC") {
-        return PathBuf::from(path);
-    }
-    let on_path = env::var_os("PATH").map(|path| env::split_paths(&path).map(|folder| folder.join("restic")).collect());
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    let cached = cache.map(|cache| cache.join("terraform-provider-dr/parts/restic-0.18.1/restic"));
-    let candidates: Vec<PathBuf> = on_path.into_iter().flat_map(|paths: Vec<_>| paths).chain(cached).collect();
-    candidates.iter().find(|path| path.is_file()).cloned().unwrap_or_else(|| {
-        panic!(
-            "no restic found: set DR_PART_RESTIC to a restic 0.18 binary, or put one on PATH; looked at {candidates:?}"
-        )
-    })
 }

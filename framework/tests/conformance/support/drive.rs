@@ -41,8 +41,18 @@ pub enum Reach {
     New,
     /// Plans over states of any origin.
     Stored,
-    /// All of it.
+    /// All of it, by a resource that is nothing but its state.
     Applies,
+    /// Creates, changes and destroys by a resource with something behind it, which may refuse them.
+    Works,
+}
+
+/// A plan whose configuration is known.
+struct Decided {
+    state: Value,
+    identity: Option<Value>,
+    /// What is there is destroyed first.
+    replaces: bool,
 }
 
 /// A call's surroundings: a client that can do everything but wait.
@@ -78,28 +88,61 @@ impl<'a> Driver<'a> {
 
     /// One life; errors of validation are refusals, everything else has to go well.
     pub async fn live(&self, life: &Life, tally: &mut Tally) -> Result<(), TestCaseError> {
-        if self.reach != Reach::New {
+        if matches!(self.reach, Reach::Stored | Reach::Applies) {
             self.over_any_state(life, tally).await?;
         }
         if self.reach == Reach::Stored {
             return Ok(());
         }
-        let Some((planned, identity)) = self.change(&Value::Null, None, &life.first, life, tally).await? else {
+        let Some(planned) = self.change(&Value::Null, None, &life.first, life, tally).await? else {
             return Ok(());
         };
-        tally.taken += 1;
+        if self.reach != Reach::Works {
+            tally.taken += 1;
+        }
         if self.reach == Reach::New {
             return Ok(());
         }
-        let stored = self.apply(&Value::Null, &planned, &life.first, identity.as_ref()).await?;
-        let Some((planned, identity)) =
-            self.change(&stored.state, stored.identity.as_ref(), &life.second, life, tally).await?
-        else {
-            return Ok(());
+        let Some(stored) = self.apply(&Value::Null, &planned, &life.first, tally).await? else { return Ok(()) };
+        let changed = self.change(&stored.state, stored.identity.as_ref(), &life.second, life, tally).await?;
+        let last = match changed {
+            // What refuses to be changed can still be destroyed.
+            None => Some(stored),
+            Some(planned) if planned.replaces => {
+                self.destroy(&stored, tally).await?;
+                self.apply(&Value::Null, &planned, &life.second, tally).await?
+            }
+            Some(planned) => self.apply(&stored.state, &planned, &life.second, tally).await?,
         };
-        let stored = self.apply(&stored.state, &planned, &life.second, identity.as_ref()).await?;
-        fine(self.resource.plan_destroy(&context(), &stored.state).await, "the plan of the destroy")?;
-        fine(self.resource.delete(&context(), &stored.state).await, "the destroy")
+        let Some(last) = last else { return Ok(()) };
+        if self.destroy(&last, tally).await? && self.reach == Reach::Works {
+            tally.taken += 1;
+        }
+        Ok(())
+    }
+
+    /// Whether it was destroyed.
+    async fn destroy(&self, stored: &Stored, tally: &mut Tally) -> Result<bool, TestCaseError> {
+        let planned = self.resource.plan_destroy(&context(), &stored.state).await;
+        let planned = self.taken(planned, "the plan of the destroy", tally)?.is_some();
+        let destroyed = self.resource.delete(&context(), &stored.state).await;
+        Ok(self.taken(destroyed, "the destroy", tally)?.is_some() && planned)
+    }
+
+    /// What a resource that works on something may refuse, and any other may not.
+    fn taken<T>(
+        &self,
+        result: Result<T, Diagnostics>,
+        what: &str,
+        tally: &mut Tally,
+    ) -> Result<Option<T>, TestCaseError> {
+        match result {
+            Err(why) if self.reach == Reach::Works => {
+                tally.refuse(&why);
+                Ok(None)
+            }
+            result => fine(result, what).map(Some),
+        }
     }
 
     /// A plan over a state of any origin keeps the rules, or is refused.
@@ -126,7 +169,7 @@ impl<'a> Driver<'a> {
         config: &Value,
         life: &Life,
         tally: &mut Tally,
-    ) -> Result<Option<(Value, Option<Value>)>, TestCaseError> {
+    ) -> Result<Option<Decided>, TestCaseError> {
         let found = self.resource.validate(&context(), config).await;
         if found.has_errors() {
             tally.refuse(&found);
@@ -141,9 +184,9 @@ impl<'a> Driver<'a> {
         }
         let first = self.decided(prior, prior_identity, &blurred).await?;
         // A replacement goes on as a create.
-        let (prior, prior_identity) = match &first {
-            Ok((_, Action::Create)) => (&Value::Null, None),
-            _ => (prior, prior_identity),
+        let (prior, prior_identity, replaces) = match &first {
+            Ok((_, Action::Create)) => (&Value::Null, None, !prior.is_null()),
+            _ => (prior, prior_identity, false),
         };
         let second = match self.decided(prior, prior_identity, config).await? {
             Err(why) if self.reach != Reach::Applies => {
@@ -167,7 +210,8 @@ impl<'a> Driver<'a> {
             // What can't be planned yet has to be planned once it is known.
             Err(why) => tally.refuse(&why),
         }
-        Ok(Some((second.0.state, second.0.identity)))
+        let replaces = replaces || (second.1 == Action::Create && !prior.is_null());
+        Ok(Some(Decided { state: second.0.state, identity: second.0.identity, replaces }))
     }
 
     /// A plan, and the create that follows when it is a replacement.
@@ -225,19 +269,20 @@ impl<'a> Driver<'a> {
     async fn apply(
         &self,
         prior: &Value,
-        planned: &Value,
+        planned: &Decided,
         config: &Value,
-        identity: Option<&Value>,
-    ) -> Result<Stored, TestCaseError> {
-        let stored = fine(self.resource.apply(&context(), prior, planned, config).await, "the apply")?;
-        let values = [("planned", planned), ("state", &stored.state)];
-        keep(check_apply(&self.schema, planned, &stored.state), "the apply", &values)?;
+        tally: &mut Tally,
+    ) -> Result<Option<Stored>, TestCaseError> {
+        let stored = self.resource.apply(&context(), prior, &planned.state, config).await;
+        let Some(stored) = self.taken(stored, "the apply", tally)? else { return Ok(None) };
+        let values = [("planned", &planned.state), ("state", &stored.state)];
+        keep(check_apply(&self.schema, &planned.state, &stored.state), "the apply", &values)?;
         let schema = self.resource.identity_schema();
-        let before = identity.filter(|identity| identity.is_wholly_known());
+        let before = planned.identity.as_ref().filter(|identity| identity.is_wholly_known());
         let found = check_identity(schema.as_ref(), before, stored.identity.as_ref(), IdentityStage::Kept);
         keep(found, "the identity", &values)?;
         self.settled(&stored, config).await?;
-        Ok(stored)
+        Ok(Some(stored))
     }
 
     /// A second run has nothing to do.

@@ -31,8 +31,6 @@ impl Kind {
     pub const SERVICE: Kind = Kind::namespaced("", "v1", "Service", "services");
     /// EndpointSlices.
     pub const ENDPOINT_SLICE: Kind = Kind::namespaced("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
-    /// Events.
-    pub const EVENT: Kind = Kind::namespaced("", "v1", "Event", "events");
     /// ServiceAccounts.
     pub const SERVICE_ACCOUNT: Kind = Kind::namespaced("", "v1", "ServiceAccount", "serviceaccounts");
     /// Namespaces.
@@ -58,9 +56,6 @@ impl Kind {
     /// HorizontalPodAutoscalers.
     pub const HORIZONTAL_POD_AUTOSCALER: Kind =
         Kind::namespaced("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
-    /// CustomResourceDefinitions.
-    pub const CUSTOM_RESOURCE_DEFINITION: Kind =
-        Kind::cluster_wide("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions");
 
     /// A kind whose objects live in namespaces.
     pub const fn namespaced(

@@ -8,11 +8,32 @@ use http::{Request, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
 
+use super::error::refused;
 use super::send::Timing;
 use super::*;
 
 /// What was asked: the method, the path with its query, the body.
 type Seen = Vec<(String, String, String)>;
+
+#[test]
+fn no_refusal_makes_its_reading_panic() {
+    let causes =
+        json!({ "causes": [{ "reason": "FieldManagerConflict", "field": ".spec", "message": "conflict with \"x\"" }] });
+    let forbidden =
+        "secrets is forbidden: User \"u\" cannot get resource \"secrets\" in API group \"\" in the namespace \"a\"";
+    let examples = [
+        status(403, "Forbidden", forbidden, json!({ "kind": "secrets", "name": "a" })),
+        status(409, "Conflict", "Apply failed with 1 conflict", causes),
+        status(422, "Invalid", "failed calling webhook \"a.b\": denied the request", json!({})),
+        status(500, "InternalError", "failed calling webhook \"a.b\": no endpoints available for service", json!({})),
+        answer(404, "404 page not found"),
+    ];
+    let bodies: Vec<&[u8]> = examples.iter().map(|example| example.body().as_slice()).collect();
+    let asked = Asked { cluster: "prod", verb: "get", kind: &Kind::SECRET, namespace: "a", name: "b", part: "" };
+    for code in [400, 401, 403, 404, 409, 422, 500] {
+        crate::noise::survives(&bodies, |body| refused(&asked, code, body).to_string());
+    }
+}
 
 /// A server that answers in order; the last answer stays.
 #[derive(Clone)]

@@ -131,7 +131,6 @@ mod tests {
             ca_pem: None,
             fingerprint: None,
             insecure: false,
-            location: None,
             via: None,
         }
     }

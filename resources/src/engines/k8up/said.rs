@@ -122,6 +122,13 @@ mod tests {
     }
 
     #[test]
+    fn no_log_makes_its_judgement_panic() {
+        let logs = [log(0, ""), log(3, "")].concat();
+        let logs: Vec<&str> = logs.iter().map(String::as_str).collect();
+        crate::noise::survives_text(&logs, |text| judge(&[text.to_owned()]));
+    }
+
+    #[test]
     fn what_restic_could_not_read_is_named_and_a_log_that_is_not_there_says_nothing() {
         assert_eq!(judge(&log(0, "")), Said::All);
         let complaint = "2026-11-20T10:00:00Z\tERROR\tk8up.restic.restic.backup.progress\t/data/data/my file during archival open\t\

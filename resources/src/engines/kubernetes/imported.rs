@@ -123,7 +123,7 @@ fn anything(value: &Value) -> Option<(Type, Configured)> {
 
 /// How a configuration says these keys of a store: a secret's name, or `connection`.
 pub fn keys_named(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> Option<String> {
-    let mut words = secret_names(shared).into_iter().chain(std::iter::once("connection".to_owned()));
+    let mut words = shared.secret_names().into_iter().chain(std::iter::once("connection".to_owned()));
     words.find(|word| are_keys(shared, connection, word, &are_held))
 }
 
@@ -139,14 +139,10 @@ fn are_keys(shared: &Shared, connection: &S3Connection, word: &str, are_held: im
 
 /// The name under `secrets` of a value that a Secret holds.
 pub fn secret_named(shared: &Shared, held: &[u8]) -> Option<String> {
-    secret_names(shared).into_iter().find(|name| {
+    shared.secret_names().into_iter().find(|name| {
         let secret = shared.secret(name, &Path::default()).ok().flatten();
         secret.is_some_and(|secret| secret.expose().as_bytes() == held)
     })
-}
-
-fn secret_names(shared: &Shared) -> Vec<String> {
-    shared.settings().map(|settings| settings.secret_names(std::env::vars_os())).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -109,6 +109,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_text_makes_a_key_panic() {
+        crate::noise::survives_text(&["GK31:wJal/rXUt=\n"], |text| {
+            Keys::parse(&Secret::new(text)).map(|keys| keys.file().expose().len())
+        });
+    }
+
+    #[test]
     fn a_key_has_an_id_and_a_secret() {
         let keys = Keys::parse(&Secret::new("GK31:wJal/rXUt=\n")).unwrap();
         assert_eq!((keys.id.as_str(), keys.secret.expose()), ("GK31", "wJal/rXUt="));

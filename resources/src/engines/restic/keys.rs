@@ -84,6 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_bytes_make_a_key_file_panic() {
+        let (_, bytes) = make(&MasterKey::new(), &Secret::new("secret"), 1).unwrap();
+        // What is expensive to try is another matter: three digits of N are a moment.
+        let cheap = |bytes: &[u8]| serde_json::from_slice::<KeyFile>(bytes).map_or(true, |file| file.n < 1000);
+        crate::noise::survives(&[&bytes], |bytes| cheap(bytes).then(|| open(bytes, &Secret::new("secret")).is_ok()));
+    }
+
+    #[test]
     fn a_key_file_opens_with_its_password_and_no_other() {
         let master = MasterKey::new();
         let (name, bytes) = make(&master, &Secret::new("secret"), 1).unwrap();

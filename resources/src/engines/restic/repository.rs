@@ -136,13 +136,21 @@ pub fn init(
             (master, Some(name))
         }
     };
+    let key = key_bytes(&master);
     let backend = Arc::new(StoreBackend::new(store.clone(), runtime.clone()));
     let made = unopened(&RepositoryBackends::new(backend, None), NoProgressBars)
         .and_then(|new| new.init(&Credentials::Masterkey(master), &KeyOptions::default(), &packs()))
         .map_err(|error| EngineError::repository("making the repository", &error));
-    if let (Err(EngineError::Exists { .. }), Some(name)) = (&made, &written) {
-        // Somebody was quicker. restic takes the first key that its password opens for the repository's.
-        runtime.block_on(store.delete(name))?;
+    if made.is_err()
+        && let Some(config) = runtime.block_on(store.get("config"))?
+    {
+        // Somebody was quicker, if not with our own key, which lay there for them to finish with. restic takes the first key
+        // that its password opens for the repository's.
+        let is_of_our_key = key.is_some_and(|key| unseal(&key, &config.bytes).is_some());
+        if let Some(name) = written.filter(|_| !is_of_our_key) {
+            runtime.block_on(store.delete(&name))?;
+        }
+        return Err(EngineError::Exists { place });
     }
     made?;
     // Read back with the password: what the store accepted is what the next one will open.

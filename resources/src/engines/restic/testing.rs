@@ -6,7 +6,6 @@ use super::source::{self, BackupOptions, BackupReport};
 use crate::secret::Secret;
 use crate::store::ObjectStore;
 use crate::store::local::LocalStore;
-use crate::store::testing::part;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -73,7 +72,7 @@ impl Lab {
     }
 
     pub fn restic_command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(part("restic"));
+        let mut command = Command::new(parts::RESTIC.get().unwrap());
         command
             .args(arguments)
             .env("RESTIC_REPOSITORY", self.repo())

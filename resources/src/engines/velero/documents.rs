@@ -413,6 +413,16 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_make_a_document_panic() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut packed, br#"{"metadata":{"name":"daily"},"status":{"phase":"Completed"}}"#)
+            .unwrap();
+        crate::noise::survives(&[&packed.finish().unwrap(), b"{}"], |bytes| {
+            unpack(bytes).ok().and_then(|plain| serde_json::from_slice::<BackupDocument>(&plain).ok())
+        });
+    }
+
+    #[test]
     fn volumes_say_by_which_method_they_were_saved() {
         let document = |more: Value| {
             let mut document = json!({ "pvcName": "data", "pvcNamespace": "docs", "pvName": "pv-1", "skipped": false, "snapshotDataMoved": false });

@@ -24,6 +24,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_text_makes_a_duration_panic() {
+        crate::noise::survives_text(&["720h", "1h30m0.5s", "30d"], |text| {
+            duration(&Value::string(text), &Path::attribute("ttl"))
+        });
+    }
+
+    #[test]
     fn days_are_answered_with_their_hours() {
         let found = duration(&Value::string("30d"), &Path::attribute("ttl"));
         assert_eq!(found[0].detail, "\"30d\" is no duration of Velero's. Velero knows no days: write `720h`.");

@@ -100,6 +100,11 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_a_port_of_a_service_panic() {
+        crate::noise::survives_text(&["storage/garage:3900", "storage/garage:s3"], parse);
+    }
+
+    #[test]
     fn a_service_is_a_namespace_a_name_and_a_port() {
         for text in ["storage/garage:3900", "storage/garage:s3-api", "a/b:1", "rook-ceph/rook-ceph-rgw-home:443"] {
             assert_eq!(parse(text).unwrap().to_string(), text);

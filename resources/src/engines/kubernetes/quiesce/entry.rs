@@ -110,6 +110,14 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_an_entry_panic() {
+        let known = ["deployment/paperless", "argocd/application/paperless", "docs/cronjob/nightly"];
+        for verb in [Verb::ScaleDown, Verb::Suspend] {
+            crate::noise::survives_text(&known, |text| Entry::parse(text, verb));
+        }
+    }
+
+    #[test]
     fn an_entry_names_a_kind_and_an_object_and_may_name_namespace_and_group() {
         let (down, suspend) = (Verb::ScaleDown, Verb::Suspend);
         let kinds = |text, verb| parsed(text, verb).1;

@@ -72,6 +72,27 @@ fn an_interrupted_making_is_finished() {
     open(&lab.store, &Secret::new("other"), lab.handle()).unwrap();
 }
 
+/// Several make it at once, as in the first applies of several workspaces.
+fn one_of_many_makes_it(lab: &Lab) {
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| lab.init())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let others: Vec<_> = made.iter().filter_map(|made| made.as_ref().err()).collect();
+    assert_eq!(others.len(), 3, "{others:#?}");
+    assert!(others.iter().all(|other| matches!(other, EngineError::Exists { .. })), "{others:#?}");
+    let Found::Ready { keys } = found(lab) else { panic!() };
+    assert_eq!(keys.len(), 1, "who was slower takes its key away");
+    lab.open().unwrap();
+}
+
+#[test]
+fn of_several_who_make_a_repository_at_once_one_does_and_its_key_stays() {
+    for _ in 0..20 {
+        one_of_many_makes_it(&Lab::new());
+    }
+}
+
 #[test]
 fn what_is_no_repository_is_named_and_left_alone() {
     let cases = [
@@ -127,12 +148,7 @@ fn a_repository_on_a_real_s3_server_is_made_once_and_read_by_restic() {
     let mut lab = Lab::new();
     lab.store = Arc::new(minio.connection().bucket("bucket", "deep/er").unwrap());
     assert_eq!(found(&lab), Found::Absent);
-    std::thread::scope(|scope| {
-        let made: Vec<_> = (0..2).map(|_| scope.spawn(|| lab.init())).map(|thread| thread.join().unwrap()).collect();
-        assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 1);
-    });
-    let Found::Ready { keys } = found(&lab) else { panic!() };
-    assert_eq!(keys.len(), 1, "who was slower takes its key away");
+    one_of_many_makes_it(&lab);
     let mut restic = lab.restic_command(&["check"]);
     restic.env("RESTIC_REPOSITORY", minio.restic_url("deep/er"));
     restic.env("AWS_ACCESS_KEY_ID", "test-access-key").env("AWS_SECRET_ACCESS_KEY", "test-secret-key");

@@ -189,13 +189,13 @@ impl World {
 
     /// Runs the real restic on the repository; returns its output.
     pub fn restic(&self, arguments: &[&str]) -> String {
-        let output = Command::new(part("restic-0.18.1", "restic"))
+        let output = Command::new(parts::RESTIC.get().unwrap())
             .args(["--no-cache", "--repo"])
             .arg(self.repository())
             .args(arguments)
             .env("RESTIC_PASSWORD", PASSWORD)
             .output()
-            .expect("restic 0.18.1, in DR_PART_RESTIC, on PATH or in the cache of the test tools");
+            .unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "restic {arguments:?}: {text}");
         text
@@ -217,17 +217,6 @@ fn closed(backend: Arc<dyn WriteBackend>) -> Repository<()> {
 pub(in super::super) fn open_at(folder: &Path) -> (Repository<OpenStatus>, Arc<dyn WriteBackend>) {
     let backend: Arc<dyn WriteBackend> = Arc::new(Folder(folder.to_path_buf()));
     (closed(backend.clone()).open(&Credentials::password(PASSWORD)).unwrap(), backend)
-}
-
-/// A real program for tests: named in the environment, in the cache of the test tools, or on PATH.
-fn part(folder: &str, name: &str) -> PathBuf {
-    if let Some(path) = std::env::var_os(format!("DR_PART_{}", name.to_uppercase())) {
-        return path.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let cached = cache.map(|cache| cache.join("terraform-provider-dr/parts").join(folder).join(name));
-    cached.filter(|path| path.exists()).unwrap_or_else(|| name.into())
 }
 
 /// Everything that a restore has to bring back, by path: two trees are alike when these are equal.

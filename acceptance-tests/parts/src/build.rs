@@ -1,17 +1,17 @@
 //! Building a part from its recipe, once, whoever asks at the same time.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Part, cache, checkout, go};
+use super::{Part, cache, go};
 
 /// The folder with the part's `go.mod` and `go.sum`.
 pub(super) fn recipe(part: &Part) -> PathBuf {
-    checkout().join("acceptance-tests/parts").join(part.recipe)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(part.recipe)
 }
 
 /// The cached binary, built first when it is not there.

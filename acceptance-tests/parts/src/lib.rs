@@ -3,13 +3,16 @@
 mod build;
 mod go;
 mod module;
+mod version;
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use version::Version;
 
+pub use go::toolchain as go;
 pub use module::{ARGO_CD, FLUX_HELM, FLUX_KUSTOMIZE, KEDA, Module, SNAPSHOTS};
 
 /// A program that is built from a module of the Go proxy when the machine lacks it.
@@ -36,6 +39,8 @@ pub struct Part {
 enum Found {
     /// The first on PATH.
     OnPath,
+    /// The first on PATH if `version -json` says that it is no older.
+    OnPathSince(Version),
     /// The one on PATH if `<name> version` says the part's version.
     OnPathExactly,
     /// The one in the folder that `KUBEBUILDER_ASSETS` names, or the first on PATH.
@@ -53,8 +58,11 @@ pub const TOFU: Part = Part {
     package: "github.com/opentofu/opentofu/cmd/tofu",
     // Without it the binary calls itself a development build and asks for experiments.
     link: "-X github.com/opentofu/opentofu/version.dev=no",
-    found: Found::OnPath,
+    found: Found::OnPathSince((1, 11, 0)), // ephemeral variables
 };
+
+/// The first Terraform with ephemeral variables.
+const TERRAFORM_SINCE: Version = (1, 10, 0);
 
 /// The reference implementation of the repository format.
 pub const RESTIC: Part = Part {
@@ -222,12 +230,19 @@ impl Part {
 
     /// The binary: named by its variable, of the machine, in the cache, or built now.
     pub fn get(&self) -> Result<PathBuf> {
-        if let Some(named) = named(&self.variable())? {
-            return Ok(named);
+        match self.found()? {
+            Some(found) => Ok(found),
+            None => self.built(),
         }
-        if let Some(found) = self.of_the_machine() {
-            return Ok(found);
-        }
+    }
+
+    /// The one that its variable names, or that the machine has.
+    pub fn found(&self) -> Result<Option<PathBuf>> {
+        Ok(named(&self.variable())?.or_else(|| self.of_the_machine()))
+    }
+
+    /// The one in the cache, or built now.
+    pub fn built(&self) -> Result<PathBuf> {
         build::cached_or_built(self)
     }
 
@@ -235,6 +250,7 @@ impl Part {
         match self.found {
             Found::Never => None,
             Found::OnPath => on_path(self.name),
+            Found::OnPathSince(version) => on_path(self.name).filter(|found| is_since(version, found)),
             Found::OnPathExactly => on_path(self.name).filter(|found| self.is_said_by(found)),
             Found::Assets => {
                 let assets = env::var_os("KUBEBUILDER_ASSETS").map(|folder| Path::new(&folder).join(self.name));
@@ -262,15 +278,24 @@ pub fn cache() -> PathBuf {
 /// The checkout's folder.
 pub fn checkout() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-/// Terraform, where the machine has one: it is never built.
+/// Terraform, where the machine has one that is not too old: it is never built.
 pub fn terraform() -> Result<Option<PathBuf>> {
     Ok(match named("TF_ACC_TERRAFORM_PATH")? {
         Some(named) => Some(named),
-        None => on_path("terraform"),
+        None => on_path("terraform").filter(|found| is_since(TERRAFORM_SINCE, found)),
     })
+}
+
+/// Whether a CLI is that version at least; one that is not is as good as none, and that is said.
+fn is_since(version: Version, cli: &Path) -> bool {
+    let why = version::too_old(cli, version);
+    if let Some(why) = &why {
+        eprintln!("{why}: it is left aside");
+    }
+    why.is_none()
 }
 
 /// A program on PATH.
