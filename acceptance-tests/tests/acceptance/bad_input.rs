@@ -378,7 +378,7 @@ fn what_a_broken_index_names_comes_back_and_the_file_is_named(scene: &mut Scene)
             overwrite(&file, &bad)?;
             scene.lose_data()?;
             let run = scene.workspace.apply()?.ok()?;
-            run.says(&["Warning:", &format!("{name} is damaged"), "restic repair index"])?;
+            run.says(&["Warning:", &format!("`{name}` is damaged"), "restic repair index"])?;
             before.assert_same(&scene.data())?;
         }
         // Nothing is stored on top of it.

@@ -70,7 +70,7 @@ fn failed(error: &RusticError) -> EngineError {
 }
 
 fn sentence(id: &Id) -> String {
-    format!("index/{} is damaged: `restic repair index` makes it anew from the packs", id.to_hex().as_str())
+    format!("`index/{}` is damaged: `restic repair index` makes it anew from the packs", id.to_hex().as_str())
 }
 
 /// Files of the index whose content is not what their name, its hash, says.

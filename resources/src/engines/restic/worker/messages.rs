@@ -117,7 +117,6 @@ pub struct Order {
 }
 
 /// What is to be done.
-#[expect(clippy::large_enum_variant, reason = "there is one of it for each worker")]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {

@@ -167,7 +167,7 @@ fn with_a_damaged_pack_beside_it_what_the_rest_of_the_index_names_comes_back() {
     let to = lab.folder.path().join("restored");
     let (restored, _) = run(&lab, &order(&lab, restore(&lab, &point, &to)));
     let Err(EngineError::NotRestored { names, .. }) = restored else { panic!("{restored:?}") };
-    assert!(names[0].starts_with("index/"), "{names:?}");
+    assert!(names[0].starts_with("`index/"), "{names:?}");
     assert!(names[1..].iter().any(|name| name.contains("restored/file")), "{names:?}");
     assert_eq!(std::fs::read_to_string(to.join("later")).unwrap(), "more");
     assert!(!to.join("file").exists());
