@@ -35,15 +35,26 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Whether both can't write where they do.
-    fn collides_with(&self, other: &Writer) -> bool {
+    /// Where each of both writes that the other does too.
+    fn collision(&self, other: &Writer) -> Option<(String, String)> {
         let shares = self.prefix == other.prefix
             && self.part.as_ref().zip(other.part.as_ref()).is_some_and(|(one, other)| one != other);
-        self.identity != other.identity && self.store == other.store && overlap(&self.prefix, &other.prefix) && !shares
+        if self.identity == other.identity || self.store != other.store || shares {
+            return None;
+        }
+        let places = self.places();
+        let pairs = places.iter().flat_map(|one| other.places().map(|other| (one.clone(), other)));
+        let found = pairs.into_iter().find(|(one, other)| overlap(one, other));
+        found.map(|(one, place)| (self.in_words(&one), other.in_words(&place)))
     }
 
-    fn place(&self) -> String {
-        let place = if self.prefix.is_empty() { self.store.clone() } else { format!("{} {}", self.store, self.prefix) };
+    /// The prefix, and what lies beside it: its ledger.
+    fn places(&self) -> [String; 2] {
+        [self.prefix.clone(), format!("{}.dr", self.prefix)]
+    }
+
+    fn in_words(&self, prefix: &str) -> String {
+        let place = if prefix.is_empty() { self.store.clone() } else { format!("{} {prefix}", self.store) };
         match &self.part {
             Some(part) => format!("{place} ({part})"),
             None => place,
@@ -114,13 +125,9 @@ impl Register {
     /// Notes who writes somewhere, and that nobody else may.
     pub fn writer(&self, writer: Writer) -> Result<(), Conflict> {
         let mut claims = self.claims();
-        if let Some(first) = claims.writers.iter().find(|first| first.collides_with(&writer)) {
-            return Err(Conflict::TwoWriters {
-                first: first.identity.clone(),
-                first_place: first.place(),
-                second_place: writer.place(),
-                second: writer.identity,
-            });
+        let collision = |first: &Writer| Some((first.identity.clone(), first.collision(&writer)?));
+        if let Some((first, (first_place, second_place))) = claims.writers.iter().find_map(collision) {
+            return Err(Conflict::TwoWriters { first, first_place, second_place, second: writer.identity });
         }
         if !claims.writers.contains(&writer) {
             claims.writers.push(writer);
@@ -194,6 +201,8 @@ mod tests {
         for prefix in ["apps/docs", "apps", "apps/docs/deep", ""] {
             assert!(register.writer(writer("s3 minio/backups", prefix, "other")).is_err(), "{prefix}");
         }
+        let error = register.writer(writer("s3 minio/backups", "apps/docs.dr/more", "other")).unwrap_err();
+        assert!(error.to_string().contains("apps/docs.dr and other"), "its ledger lies beside it: {error}");
         for prefix in ["apps/docs2", "apps/doc", "docs"] {
             register.writer(writer("s3 minio/backups", prefix, prefix)).unwrap();
         }
@@ -210,8 +219,15 @@ mod tests {
         of("apps", "namespace docs", "main in docs").unwrap();
         let error = of("apps", "namespace wiki", "other in wiki").unwrap_err().to_string();
         assert!(error.contains("minio/backups apps (namespace wiki)"), "{error}");
+        // A whole bucket is shared with the ledger in it.
+        let register = Register::default();
+        let of = |prefix: &str, part: &str, identity: &str| {
+            register.writer(Writer { part: Some(part.to_owned()), ..writer("minio/backups", prefix, identity) })
+        };
+        of("", "namespace wiki", "main in wiki").unwrap();
+        of("", "namespace docs", "main in docs").unwrap();
         of("apps/deep", "namespace news", "a repository in another one").unwrap_err();
-        register.writer(writer("minio/backups", "apps", "somebody who takes all of it")).unwrap_err();
+        register.writer(writer("minio/backups", "", "somebody who takes all of it")).unwrap_err();
     }
 
     #[test]

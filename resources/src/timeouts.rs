@@ -12,10 +12,11 @@ use crate::{clock, validators};
 /// How long an operation may take, like `30m` or `24h`.
 #[derive(Model, Clone, Debug, Default, PartialEq)]
 pub struct Timeouts {
-    /// To create it.
+    /// To create it. Set, it also bounds the wait for a CRD, a namespace or a Secret that is not there yet, which is two minutes
+    /// if left out.
     #[dr(optional, validate = validators::duration)]
     pub create: Attr<String>,
-    /// To change it.
+    /// To change it, with the same wait.
     #[dr(optional, validate = validators::duration)]
     pub update: Attr<String>,
     /// To destroy it.

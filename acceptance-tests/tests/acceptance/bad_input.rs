@@ -150,6 +150,11 @@ resource "dr_backup_target" "other" {{
 fn owners(scene: &Scene, block: &str, over: &str) -> Result<()> {
     scene.workspace.write(&format!(
         r#"
+terraform {{
+  required_providers {{
+    dr = {{ source = "dr-as-code/dr" }}
+  }}
+}}
 provider "dr" {{
   kubernetes = {{
     prod    = {{ host = "https://127.0.0.1:1", token = "t" }}

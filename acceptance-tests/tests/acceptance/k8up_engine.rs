@@ -70,6 +70,17 @@ fn a_password_that_is_in_no_state_is_written_with_its_version(scene: &mut Scene)
     scene.workspace.plan_is_empty()?;
     scene.workspace.write(&with(PASSWORD, 1))?;
     scene.workspace.apply()?.ok()?;
+    // It is brought along to where a claim is elsewhere.
+    let drill = world.shared.namespace("k8up-drill")?;
+    let made = format!("capacity = \"1Gi\", storage_class_name = \"{STORAGE_CLASS}\"");
+    let block = format!("namespace = \"{drill}\", pvc = \"copy\", source_pvc = \"data\", {made}");
+    scene.workspace.write(&format!("{}{}", with(PASSWORD, 1), restore("", &block)))?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    ensure!(fs::read_to_string(world.shared.node.volume(&drill, "copy")?.join("file"))? == "precious");
+    let left = world.shared.api().list("v1", "Secret", &drill)?;
+    ensure!(left.is_empty(), "a Secret is left behind: {left:?}");
+    scene.workspace.write(&with(PASSWORD, 1))?;
+    scene.workspace.apply()?.ok()?;
 
     // It is written again by its version alone, once it opens what is there.
     let held = || Ok::<_, anyhow::Error>(world.get("v1", "Secret", "dr-main")?["data"]["password"].clone());

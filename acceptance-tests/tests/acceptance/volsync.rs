@@ -967,10 +967,13 @@ fn what_others_made_is_imported_and_left_as_it_is(scene: &mut Scene) -> Result<(
     ensure!(source["metadata"]["uid"] == uid && source["spec"]["trigger"]["schedule"] == "18 4 * * 1-5", "{source}");
 
     // What the model has no word for would be lost with the source.
-    let more = json!({ "spec": { "restic": { "unlock": "now" } } });
+    let prefers =
+        json!([{ "weight": 1, "preference": { "matchExpressions": [{ "key": "a", "operator": "Exists" }] } }]);
+    let affinity = json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": prefers } });
+    let more = json!({ "spec": { "restic": { "moverAffinity": affinity } } });
     api.patch(VolSync::API, "ReplicationSource", &world.name, "hourly", &more)?;
     fs::remove_file(scene.workspace.state_file())?;
-    scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.fails(&["sets `spec.restic.unlock`"])?;
+    scene.workspace.import("dr_backup_schedule.hourly", &id("hourly"))?.fails(&["sets `spec.restic.moverAffinity"])?;
 
     // A Secret that is no repository is no target.
     let other = json!({

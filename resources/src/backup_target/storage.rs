@@ -227,14 +227,9 @@ impl BackupTargets {
             Some(Exclusive::Nothing) | None => return Ok(()),
         };
         let (store, prefix) = self.shared.exclusive(place);
-        // Beside it lies its ledger.
-        for prefix in [prefix.clone(), format!("{prefix}.dr")] {
-            let writer = Writer { store: store.clone(), prefix, part: part.clone(), identity: identity.clone() };
-            self.shared.register.writer(writer).map_err(|conflict| {
-                Diagnostics::error_at(Path::attribute("store"), "Storage with two owners", format!("{conflict}."))
-            })?;
-        }
-        Ok(())
+        self.shared.register.writer(Writer { store, prefix, part, identity }).map_err(|conflict| {
+            Diagnostics::error_at(Path::attribute("store"), "Storage with two owners", format!("{conflict}."))
+        })
     }
 
     /// Makes sure that the target is there; its uid.

@@ -279,12 +279,14 @@ impl Restore for ClaimRestore {
         };
         let of_this = |spec: &Value| spec["snapshot"] == *point.id;
         let under_way = self.orders.under_way(&RESTORE, journal, of_this).await?;
+        if under_way.is_none() {
+            self.refuse_in_use().await?;
+        }
         let mut made = false;
         let followed = async {
             let name = match under_way {
                 Some(object) => object.metadata.name.unwrap_or_default(),
                 None => {
-                    self.refuse_in_use().await?;
                     self.put_secret(&record.key).await?;
                     let name = self.orders.free_name(&RESTORE, &record).await?;
                     spec["snapshot"] = point.id.clone().into();

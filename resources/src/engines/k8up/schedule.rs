@@ -78,6 +78,12 @@ pub struct K8upSchedule {
     /// Whether a backup may begin while the one before still runs.
     #[dr(optional)]
     pub concurrent_runs_allowed: Attr<bool>,
+    /// The Prometheus Pushgateway that k8up's backups push figures to; what its operator was told if left out.
+    #[dr(optional)]
+    pub prom_url: Attr<String>,
+    /// Where k8up's backups post what restic said of the points; what its operator was told if left out.
+    #[dr(optional)]
+    pub stats_url: Attr<String>,
     /// Whether fields are taken that another program owns.
     #[dr(default = false)]
     pub force_conflicts: Attr<bool>,
@@ -177,6 +183,8 @@ impl K8upSchedule {
             successful_jobs_history_limit: limit("successfulJobsHistoryLimit"),
             resource_requirements_template: imported::passed(&spec["resourceRequirementsTemplate"]),
             concurrent_runs_allowed: imported::truth(&backup["concurrentRunsAllowed"]),
+            prom_url: imported::text(&backup["promURL"]),
+            stats_url: imported::text(&backup["statsURL"]),
             force_conflicts: Attr::Known(false),
         }
     }
@@ -201,7 +209,10 @@ impl K8upSchedule {
     fn backup(&self, schedule: &ScheduleArguments<'_>, backend: &Backend) -> Value {
         let mut backup = self.job(schedule.cron.as_str(), schedule.time_zone, backend);
         let mut more = Spec::default();
-        more.list("tags", &self.tags).switch("concurrentRunsAllowed", &self.concurrent_runs_allowed);
+        more.list("tags", &self.tags)
+            .switch("concurrentRunsAllowed", &self.concurrent_runs_allowed)
+            .text("promURL", &self.prom_url)
+            .text("statsURL", &self.stats_url);
         put_selectors(&mut more, &self.label_selectors);
         if let (Value::Object(backup), Value::Object(more)) = (&mut backup, more.done()) {
             backup.extend(more);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use dr_framework::{Anything, Attr, Diagnostics, Model, Path, Result, Value as Configured};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::ENGINE;
 use super::duration::duration;
@@ -99,6 +99,9 @@ pub struct VeleroRestoreBlock {
     /// How many files of a volume are downloaded beside each other.
     #[dr(optional, validate = validators::positive)]
     pub parallel_files_download: Attr<i64>,
+    /// Whether files of a volume are written with holes where they hold nothing but zeros.
+    #[dr(optional)]
+    pub write_sparse_files: Attr<bool>,
     /// Whether a backup and a restore count that failed in part. Left to itself such a backup is never the newest, and such
     /// a restore is an error.
     #[dr(default = false)]
@@ -231,8 +234,13 @@ impl VeleroRestoreBlock {
             kinds.list("includedResources", &status.included_resources);
             spec.set("restoreStatus", kinds.list("excludedResources", &status.excluded_resources).done());
         }
+        let mut uploader = Spec::default();
+        uploader.switch("writeSparseFiles", &self.write_sparse_files);
         if let Some(files) = self.parallel_files_download.known() {
-            spec.set("uploaderConfig", json!({ "parallelFilesDownload": files }));
+            uploader.set("parallelFilesDownload", *files);
+        }
+        if self.write_sparse_files.is_known() || self.parallel_files_download.is_known() {
+            spec.set("uploaderConfig", uploader.done());
         }
         spec.done()
     }

@@ -219,7 +219,7 @@ mod tests {
         let spec = json!({
             "sourcePVC": "data", "trigger": { "schedule": "0 3 * * *" }, "paused": false,
             "restic": {
-                "repository": "docs", "copyMethod": "Snapshot", "cacheCapacity": "1Gi", "pruneIntervalDays": 14,
+                "repository": "docs", "copyMethod": "Snapshot", "cacheCapacity": "1Gi", "pruneIntervalDays": 14, "unlock": "once",
                 "retain": { "last": "3", "daily": 7, "within": "30d", "weekly": 0 }, "customCA": {}, "moverResources": {},
             },
         });
@@ -244,7 +244,6 @@ mod tests {
             ("moverAffinity", json!({ "nodeAffinity": {} , "podAffinity": { "a": 1 } })),
             ("moverVolumes", json!([{ "mountPath": "a" }])),
             ("customCA", json!({ "secretName": "ca", "key": "ca.crt" })),
-            ("unlock", json!("once")),
             ("cacheCapacity", json!(1_073_741_824)),
         ] {
             other["restic"][field] = value;
@@ -255,7 +254,6 @@ mod tests {
             "restic.customCA.secretName",
             "restic.moverAffinity.podAffinity.a",
             "restic.moverVolumes",
-            "restic.unlock",
             "rsync.copyMethod",
             "trigger.manual",
         ];

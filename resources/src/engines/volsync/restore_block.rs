@@ -59,6 +59,12 @@ pub struct VolsyncRestoreBlock {
     /// The class of the snapshot that is handed over; the storage's default if left out. Only with `perform = false`.
     #[dr(optional)]
     pub volume_snapshot_class_name: Attr<String>,
+    /// Whether the mover's cache goes when the image is made. Only with `perform = false`: else all goes that a run makes.
+    #[dr(optional)]
+    pub cleanup_cache_pvc: Attr<bool>,
+    /// Whether the volume goes that the image is made from. Only with `perform = false`.
+    #[dr(optional)]
+    pub cleanup_temp_pvc: Attr<bool>,
     /// Whether files go that the recovery point does not hold.
     #[dr(default = false)]
     pub enable_file_deletion: Attr<bool>,
@@ -88,6 +94,8 @@ impl VolsyncRestoreBlock {
             .list("accessModes", &self.access_modes)
             .text("storageClassName", &self.storage_class_name)
             .text("volumeSnapshotClassName", &self.volume_snapshot_class_name)
+            .switch("cleanupCachePVC", &self.cleanup_cache_pvc)
+            .switch("cleanupTempPVC", &self.cleanup_temp_pvc)
             .set("enableFileDeletion", true);
         Some(restic.done())
     }
@@ -269,6 +277,14 @@ impl RestoreBlock for VolsyncRestoreBlock {
                 "The claim itself is written. Only with `perform = false` a snapshot is handed over.",
             ));
         }
+        for (field, set) in
+            [("cleanup_cache_pvc", &self.cleanup_cache_pvc), ("cleanup_temp_pvc", &self.cleanup_temp_pvc)]
+        {
+            if perform && set.is_known() {
+                let detail = "What a run makes goes with it. Only with `perform = false` something stands.";
+                found.extend(at(field, "Nothing stands", detail));
+            }
+        }
         if !perform && self.capacity.is_null() {
             found.extend(at(
                 "capacity",
@@ -415,6 +431,19 @@ mod tests {
         assert_eq!(image, expected);
         assert_eq!(VolsyncRestoreBlock { capacity: Attr::Null, ..block() }.image("dr-docs", false), None);
         assert_eq!(block().image("dr-docs", true).unwrap()["customCA"]["secretName"], "dr-docs");
+    }
+
+    #[test]
+    fn what_an_image_was_made_with_may_go() {
+        let block = VolsyncRestoreBlock {
+            cleanup_cache_pvc: Attr::Known(true),
+            cleanup_temp_pvc: Attr::Known(true),
+            ..block()
+        };
+        let image = block.image("dr-docs", false).unwrap();
+        assert_eq!((&image["cleanupCachePVC"], &image["cleanupTempPVC"]), (&json!(true), &json!(true)));
+        assert!(block.check_perform(false).0.is_empty());
+        assert_eq!(block.check_perform(true).0.len(), 2);
     }
 
     #[test]

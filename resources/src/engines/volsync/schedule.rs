@@ -13,8 +13,8 @@ use crate::clock;
 use crate::connections::kubernetes::{Cluster, DynamicObject};
 use crate::engines::concepts::{Blame, Failure, ScheduleArguments, ScheduleBlock, TargetServer};
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::alerts;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::{alerts, imported};
 use crate::engines::restic::restore::as_run_point;
 use crate::reference::Reference;
 use crate::retention::Keep;
@@ -34,6 +34,9 @@ pub struct VolsyncSchedule {
     /// After how many days the repository is cleared of what no snapshot needs; VolSync's own is 7.
     #[dr(optional, validate = validators::positive)]
     pub prune_interval_days: Attr<i64>,
+    /// Any text: with another one the next run first removes stale locks, as `restic unlock` does.
+    #[dr(optional)]
+    pub unlock: Attr<String>,
     /// Whether fields are taken that another program owns.
     #[dr(default = false)]
     pub force_conflicts: Attr<bool>,
@@ -45,6 +48,7 @@ impl VolsyncSchedule {
         VolsyncSchedule {
             source: VolsyncSource::imported(spec),
             prune_interval_days: spec["restic"]["pruneIntervalDays"].as_i64().into(),
+            unlock: imported::text(&spec["restic"]["unlock"]),
             force_conflicts: Attr::Known(false),
         }
     }
@@ -53,6 +57,9 @@ impl VolsyncSchedule {
         let mut restic = self.source.restic(repository, has_ca);
         if let Some(days) = self.prune_interval_days.known() {
             restic["pruneIntervalDays"] = (*days).into();
+        }
+        if let Some(unlock) = self.unlock.text() {
+            restic["unlock"] = unlock.into();
         }
         if let Some(keep) = keep {
             restic["retain"] = retain(keep);

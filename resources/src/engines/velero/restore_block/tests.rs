@@ -1,5 +1,7 @@
 //! What the block of a restore job says to Velero, and what is refused of it.
 
+use serde_json::json;
+
 use super::*;
 use crate::engines::kubernetes::label_selector::MatchExpression;
 use crate::reference::ReferencedStore;
@@ -47,6 +49,7 @@ fn every_field_reaches_the_spec() {
         hooks: Attr::Known(Anything(Configured::object([("resources", Configured::Tuple(Vec::new()))]))),
         item_operation_timeout: "2h".into(),
         parallel_files_download: Attr::Known(4),
+        write_sparse_files: Attr::Known(true),
         ..of(&["docs"])
     };
     assert_eq!(
@@ -68,7 +71,7 @@ fn every_field_reaches_the_spec() {
             "resourceModifier": { "kind": "ConfigMap", "name": "rules" },
             "hooks": { "resources": [] },
             "itemOperationTimeout": "2h",
-            "uploaderConfig": { "parallelFilesDownload": 4 },
+            "uploaderConfig": { "parallelFilesDownload": 4, "writeSparseFiles": true },
         })
     );
 }
