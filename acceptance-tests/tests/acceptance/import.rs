@@ -274,7 +274,10 @@ fn k8up_objects_that_can_not_be_said_are_refused_by_the_field(scene: &mut Scene)
     scene.workspace.write(&k8up_of_others(&world, K8UP_SCHEDULE))?;
     api.apply_as("external-secrets", &k8up_secret(&world, "main"))?;
     let cases: [(Value, &[&str]); 6] = [
-        (json!({ "backup": { "schedule": "@daily", "promURL": "http://push" } }), &["`spec.backup.promURL`"]),
+        (
+            json!({ "backup": { "schedule": "@daily", "activeDeadlineSeconds": 60 } }),
+            &["`spec.backup.activeDeadlineSeconds`"],
+        ),
         (json!({ "backup": { "schedule": "@daily-random" } }), &["`spec.backup.schedule`"]),
         (
             json!({ "backup": { "schedule": "@daily" }, "failedJobsHistoryLimit": 4 }),

@@ -351,7 +351,7 @@ impl Restore for NamespaceRestore {
         true
     }
 
-    async fn restore(&self, point: &PinnedPoint, _: bool, journal: &Journal) -> Result<Restored, EngineError> {
+    async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError> {
         let stored = self.stored(&point.id).await?;
         let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
         let record = journal.record().await;
@@ -362,32 +362,36 @@ impl Restore for NamespaceRestore {
         let modifier = Some(base.as_str()).filter(|_| !self.storage_classes.is_empty());
         let spec = self.spec_for(&stored, modifier);
         let order = Order { kind: &RESTORE, base: &base, labels: json!({}), spec, fits: &of_this };
+        // Claims were deleted: what fails from then on has not left everything as it was.
+        let mut changed = false;
         let name = match self.server.ordered(&order, journal).await? {
             Some(name) => name,
             None => {
                 let location = self.location().await?;
                 self.server.knows(&stored, &location).await?;
-                let changed = if stored.safety {
+                if stored.safety {
                     self.clear(&stored, &record.key).await?;
-                    false
                 } else {
                     // What an earlier attempt made and left half filled would be skipped too.
                     self.check_existing(&point.id, &contents, Stage::Last).await?;
                     self.put_modifier(&base).await?;
-                    self.make_room(&point.id, &contents, &record).await?
-                };
-                let ordered = self.server.order(&order, journal).await;
-                ordered.map_err(|error| if changed { error.half_done() } else { error })?
+                    changed = self.make_room(&point.id, &contents, &record, again).await?;
+                }
+                self.server
+                    .order(&order, journal)
+                    .await
+                    .map_err(|error| if changed { error.half_done() } else { error })?
             }
         };
-        let ended = self.server.ended(&RESTORE, &name, journal).await?;
+        let told = |error: EngineError| if changed { error.half_done() } else { error };
+        let ended = self.server.ended(&RESTORE, &name, journal).await.map_err(told)?;
         if modifier.is_some() {
             let Server { cluster, namespace, .. } = &self.server;
             if let Err(error) = cluster.delete(&Kind::CONFIG_MAP, namespace, &base, None).await {
                 tracing::warn!(%error, "the modifiers of a restore that ended could not be removed");
             }
         }
-        self.outcome(&ended, &stored, &contents).await
+        self.outcome(&ended, &stored, &contents).await.map_err(told)
     }
 
     async fn verify(&self, point: &PinnedPoint, journal: &Journal) -> Result<(), EngineError> {
@@ -396,7 +400,7 @@ impl Restore for NamespaceRestore {
         let mut missing = Vec::new();
         for (namespace, claim) in self.restored_claims(&stored, record.engine_object.as_deref()).await? {
             let found = self.server.cluster.get(&Kind::PVC, &namespace, &claim).await.map_err(server::engine)?;
-            if found.is_none() {
+            if found.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some()) {
                 missing.push(format!("{namespace}/{claim}"));
             }
         }

@@ -76,10 +76,11 @@ pub struct VeleroRestoreBlock {
     /// never changed.
     #[dr(optional, validate = validators::existing_resource_policy)]
     pub existing_resource_policy: Attr<String>,
-    /// What happens to PersistentVolumeClaims that exist and that Velero would skip, with what is in them: `refuse` makes them
-    /// an error before anything is touched, `delete` has them deleted and made again by the restore. Before that they are saved,
-    /// while the application still runs, and what uses them is taken down by `quiesce`.
-    #[dr(default = "refuse", validate = validators::existing_claims)]
+    /// What happens to PersistentVolumeClaims that exist and that Velero would skip, with what is in them: `refuse` (also when
+    /// left out) makes them an error before anything is touched, `delete` has those deleted whose content the recovery point
+    /// has in the bucket, and made again by the restore. Before that they are saved, while the application still runs, and what
+    /// uses them is taken down by `quiesce`. Not together with labels.
+    #[dr(optional, validate = validators::existing_claims)]
     pub existing_claims: Attr<String>,
     /// Resources whose status is restored too.
     #[dr(optional)]
@@ -176,6 +177,14 @@ impl VeleroRestoreBlock {
                 "Without the content of volumes (restore_pvs = false), claims that exist stay as they are.",
             ));
         }
+        if self.deletes_claims() && self.selects_by_labels() {
+            found.extend(Diagnostics::error_at(
+                block.clone().then("existing_claims"),
+                "Claims to delete by their labels",
+                "The labels that claims have now may be others than those that the recovery point has, so one could be deleted \
+                 that does not come back: select by namespaces and resources, or delete the claims yourself.",
+            ));
+        }
         let (labels, sets) = (&self.label_selector, &self.or_label_selectors);
         found.extend(super::template::check_selectors(block, labels, &self.match_expressions, sets));
         let (included, excluded) = (texts(&self.included_resources), texts(&self.excluded_resources));
@@ -185,6 +194,10 @@ impl VeleroRestoreBlock {
 
     fn deletes_claims(&self) -> bool {
         ExistingClaims::of(self.existing_claims.text()) == ExistingClaims::Delete
+    }
+
+    fn selects_by_labels(&self) -> bool {
+        !self.label_selector.is_null() || !self.match_expressions.is_null() || !self.or_label_selectors.is_null()
     }
 
     fn is_whole(&self) -> bool {
@@ -388,7 +401,9 @@ impl RestoreBlock for VeleroRestoreBlock {
         let quiesce = self.selection().and_then(|selection| quiesce.resolve(&first(&selection)));
         let mut steps = quiesce.map(|quiesce| quiesce.steps()).unwrap_or_default();
         if self.deletes_claims() {
-            steps.push("delete the PersistentVolumeClaims that the recovery point holds".to_owned());
+            steps.push(
+                "delete the PersistentVolumeClaims whose content the recovery point has in the bucket".to_owned(),
+            );
         }
         steps
     }

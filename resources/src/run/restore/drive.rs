@@ -201,7 +201,8 @@ impl Run<'_> {
             return Err(Failure::Nothing(point.id.clone()));
         }
         self.see_that_it_held().await?;
-        let written = self.parts.engine.probe().await.map_err(step("looking at what was restored"))?;
+        let written = self.parts.engine.probe().await.map_err(EngineError::half_done);
+        let written = written.map_err(step("looking at what was restored"))?;
         self.journal
             .change(|record| {
                 let before = record.counts;

@@ -80,8 +80,9 @@ impl NamespaceRestore {
         if self.selection.without_content {
             return Ok(());
         }
-        if self.existing_claims == ExistingClaims::Refuse {
-            self.check_claims(point, contents, stage).await?;
+        match self.existing_claims {
+            ExistingClaims::Refuse => self.check_claims(point, contents, stage).await?,
+            ExistingClaims::Delete => self.check_room(point, contents, stage).await?,
         }
         self.check_pods(point, contents, stage).await
     }
@@ -174,7 +175,14 @@ impl NamespaceRestore {
                 cluster.delete(kind, namespace, name, object.metadata.uid.as_deref()).await.map_err(engine)?;
             }
         }
-        self.gone(&left.claims, "what the failed restore made").await
+        self.gone(&left.claims, "what the failed restore made").await?;
+        // What still goes would be skipped like what stays.
+        let mut going = Vec::new();
+        for namespace in self.selection.destinations() {
+            going.extend(cluster.list(&Kind::PVC, Some(&namespace), None).await.map_err(engine)?);
+        }
+        going.retain(|claim| claim.metadata.deletion_timestamp.is_some());
+        self.gone(&going, "what is to be brought back").await
     }
 
     /// Waits until claims that were deleted are gone. `what` they are, for the message.
@@ -311,7 +319,7 @@ fn mounts(pod: &DynamicObject, claim: &DynamicObject) -> bool {
 }
 
 /// What an object is called, and who made it.
-fn named(object: &DynamicObject) -> String {
+pub(super) fn named(object: &DynamicObject) -> String {
     let (namespace, name) = place(object);
     format!("{namespace}/{name}{}", by(object))
 }

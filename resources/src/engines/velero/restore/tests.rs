@@ -277,6 +277,7 @@ async fn claims_in_the_way_are_saved_and_deleted_where_that_is_asked_for() {
     let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
     let result = world.run().await.unwrap();
     assert_eq!(result.outcome, Outcome::Restored);
+    assert!(world.api.was_deleted(CLAIM));
     assert_ne!(world.api.get(CLAIM).unwrap()["metadata"]["uid"], "of-the-old-one");
     let record = world.ledger.read(&world.job.key()).await.unwrap().unwrap();
     assert_eq!(record.safety_point.unwrap().id, format!("{}-safety", world.name()));
@@ -286,7 +287,7 @@ async fn claims_in_the_way_are_saved_and_deleted_where_that_is_asked_for() {
 async fn a_claim_that_its_safety_backup_does_not_hold_is_not_deleted() {
     let mut world = with_a_claim_in_the_way(json!([])).await;
     let error = world.refusal().await;
-    assert!(error.contains("does not hold their content: docs/data"), "{error}");
+    assert!(error.contains("does not hold their content in the bucket: docs/data"), "{error}");
     assert_eq!(world.api.get(CLAIM).unwrap()["metadata"]["uid"], "of-the-old-one");
     assert!(world.api.made("restores").is_empty());
     // Asked for in so many words, it goes.
@@ -314,6 +315,58 @@ async fn what_can_not_be_made_once_claims_were_deleted_is_no_untouched_target() 
     // The next attempt makes them.
     world.api.allows();
     assert_eq!(world.run().await.unwrap().outcome, Outcome::Restored);
+}
+
+#[tokio::test]
+async fn what_velero_refuses_once_claims_were_deleted_is_no_untouched_target() {
+    let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
+    world.api.plays("restores", [json!({ "phase": "FailedValidation", "validationErrors": ["no such modifier"] })]);
+    let error = world.run().await.unwrap_err();
+    assert!(!matches!(error, RunError::BeforeWriting { .. }), "{error}");
+    let record = world.ledger.read(&world.job.key()).await.unwrap().unwrap();
+    assert!(record.left_half() && record.safety_point.is_some());
+}
+
+#[tokio::test]
+async fn a_claim_that_an_earlier_attempt_made_is_not_deleted_by_the_next() {
+    let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
+    world.api.plays("restores", [json!({ "phase": "PartiallyFailed", "errors": 1 })]);
+    world.run().await.unwrap_err();
+    // People may have worked with it since.
+    let made = world.api.get(CLAIM).unwrap()["metadata"]["uid"].clone();
+    let error = world.run().await.unwrap_err().to_string();
+    assert!(error.contains("is in no safety backup: docs/data"), "{error}");
+    assert_eq!(world.api.get(CLAIM).unwrap()["metadata"]["uid"], made);
+}
+
+#[tokio::test]
+async fn claims_whose_content_the_point_does_not_have_in_the_bucket_stay() {
+    // What it holds nothing of is skipped, with what is in it.
+    let mut nothing = file_volume("data", 7);
+    nothing["skipped"] = json!(true);
+    for (stored, refusal) in
+        [(json!([nothing]), None), (json!([snapshot("data")]), Some("its snapshots stay where the volumes are"))]
+    {
+        let world = with_a_claim_in_the_way(json!([file_volume("data", 7)])).await;
+        world.storage.volumes("monday", stored).await;
+        match refusal {
+            Some(refusal) => {
+                let error = world.refusal().await;
+                assert!(error.contains(refusal) && world.api.made("backups").is_empty(), "{error}");
+            }
+            None => drop(world.run().await),
+        }
+        assert!(!world.api.was_deleted(CLAIM));
+    }
+}
+
+/// A volume of which a snapshot stayed where it is.
+fn snapshot(claim: &str) -> Value {
+    json!({
+        "pvcName": claim, "pvcNamespace": "docs", "pvName": "pv-1", "backupMethod": "CSISnapshot",
+        "snapshotDataMoved": false, "skipped": false, "result": "succeeded",
+        "csiSnapshotInfo": { "snapshotHandle": "s1", "size": 42, "driver": "csi", "vscName": "content" },
+    })
 }
 
 #[tokio::test]

@@ -102,6 +102,12 @@ impl Api {
         self.0.lock().unwrap().refused = None;
     }
 
+    /// Whether somebody deleted an object.
+    pub fn was_deleted(&self, path: &str) -> bool {
+        let state = self.0.lock().unwrap();
+        state.writes.iter().any(|(method, of, _)| method == "DELETE" && of == path)
+    }
+
     /// How often something was written.
     pub fn writes(&self) -> usize {
         self.0.lock().unwrap().writes.len()
