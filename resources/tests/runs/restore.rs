@@ -538,6 +538,15 @@ async fn a_target_that_can_not_be_seen_is_half_still() {
 }
 
 #[tokio::test]
+async fn storage_that_can_not_be_told_to_keep_points_stops_no_restore() {
+    let world = World::lost();
+    world.server.set("pinning", Some("denied"));
+    let result = world.restore(&world.restore_job()).await.unwrap();
+    assert_eq!(result.outcome, Outcome::Restored);
+    assert!(result.warnings.iter().any(|warning| warning.contains("access denied")), "{:?}", result.warnings);
+}
+
+#[tokio::test]
 async fn the_storage_keeps_what_a_restore_needs_until_it_has_ended() {
     let world = World::new();
     world.server.set("pinning", Some("on"));

@@ -194,6 +194,9 @@ impl Restore for Toy {
 #[async_trait]
 impl Pins for Toy {
     async fn pin(&self, journal: &Journal) -> Result<(), EngineError> {
+        if self.0.read("pinning").as_deref() == Some("denied") {
+            return Err(EngineError::nothing_written("access denied"));
+        }
         let written = |error| EngineError::nothing_written("the run could not be written down").because(error);
         let mark = journal.mark().await.map_err(written)?;
         let record = journal.record().await;

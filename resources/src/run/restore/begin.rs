@@ -1,5 +1,6 @@
 //! What a run does with the record that it finds: adopt, finish, try again, or begin.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{LastRun, Outcome, RestoreJob, RestoreParts, RestoreResult, RunError};
@@ -19,6 +20,8 @@ pub(super) struct Run<'a> {
     pub(super) unsaved: AtomicBool,
     /// Whether this attempt has taken everything down and saved it.
     pub(super) prepared: AtomicBool,
+    /// Why the storage does not keep the points that this run needs, for people.
+    pub(super) unkept: Mutex<Option<String>>,
 }
 
 impl Run<'_> {

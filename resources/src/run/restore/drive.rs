@@ -1,6 +1,7 @@
 //! The phases of a restore, in order.
 
 use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 
 use super::begin::{Run, is_restored};
 use super::decide::Decision;
@@ -65,7 +66,7 @@ impl Run<'_> {
             self.journal.change(|record| (record.phase, record.engine_object) = (Phase::Writing, None)).await?;
         }
         self.journal.pin(point.clone()).await?;
-        self.keep_points().await?;
+        self.keep_points().await;
         if self.let_others_end().await? && !self.half() {
             let pinned = self.journal.record().await;
             return Box::pin(self.drive(Some(pinned))).await;
@@ -97,7 +98,7 @@ impl Run<'_> {
     /// Pauses the schedule, takes the application down, saves the target: the last two in the engine's order.
     async fn prepare(&self, probe: &Probe) -> Result<(), Failure> {
         self.inherit_debts().await?;
-        self.keep_points().await?;
+        self.keep_points().await;
         self.journal.enter(Phase::Paused).await?;
         if let Some(pause) = self.parts.pause {
             let others = self.holders().await?;
@@ -170,17 +171,27 @@ impl Run<'_> {
         tracing::info!(run = record.key, point = point.id, "what is about to be overwritten is saved");
         if !self.half() {
             self.journal.change(|record| record.safety_point = Some(point)).await?;
-            self.keep_points().await?;
+            self.keep_points().await;
         }
         Ok(())
     }
 
-    /// Has the storage keep the points that the record names.
-    async fn keep_points(&self) -> Result<(), Failure> {
-        match self.parts.engine.pins() {
-            Some(pins) => pins.pin(&self.journal).await.map_err(step("pinning the recovery points")),
-            None => Ok(()),
-        }
+    /// Has the storage keep the points that the record names. Where it can't be written to, the restore goes on: a point that
+    /// is removed meanwhile is an error before anything is written, and a way back may not hang on a right to write.
+    async fn keep_points(&self) {
+        let Some(pins) = self.parts.engine.pins() else { return };
+        let kept = pins.pin(&self.journal).await;
+        *self.unkept() = kept.err().map(|error| {
+            format!(
+                "the storage could not be told to keep the recovery points of this restore ({}): until it had ended, the \
+                 retention of a job might have removed them",
+                error.message
+            )
+        });
+    }
+
+    fn unkept(&self) -> MutexGuard<'_, Option<String>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn write(&self, point: &PinnedPoint, probe: &Probe) -> Result<Vec<String>, Failure> {
@@ -257,6 +268,7 @@ impl Run<'_> {
         let mut result = RestoreResult::of(self.job, &record, Outcome::Restored, decision);
         result.warnings = warnings;
         result.warnings.extend(late);
+        result.warnings.extend(self.unkept().take());
         Ok(result)
     }
 }

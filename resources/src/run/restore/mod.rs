@@ -217,8 +217,8 @@ pub async fn restore(job: &RestoreJob, parts: &RestoreParts<'_>) -> Result<Resto
         return Err(RunError::FailedElsewhere { key: fresh.key, phase });
     }
     let journal = Journal::new(lease, found.clone().unwrap_or(fresh));
-    let (half, unsaved, prepared) = Default::default();
-    let run = begin::Run { job, parts, journal, half, unsaved, prepared };
+    let (half, unsaved, prepared, unkept) = Default::default();
+    let run = begin::Run { job, parts, journal, half, unsaved, prepared, unkept };
     let result = run.guarded(found).await;
     match &result {
         // Somebody else holds it now.

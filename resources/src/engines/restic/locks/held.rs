@@ -19,6 +19,8 @@ const RETRY: Duration = Duration::from_secs(30);
 const LAST_MOMENT: Duration = Duration::from_secs(22 * 60);
 /// However fast the clock of a test runs, a busy machine has to be able to refresh in time.
 pub(super) const AT_LEAST: Duration = Duration::from_secs(10);
+/// How long a lock that was seen in its place counts as there for what is removed.
+const MOMENTS: Duration = Duration::from_secs(2);
 /// A timer stands still while the machine sleeps, so nobody waits for one longer than this before looking at the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -36,6 +38,8 @@ pub struct RepositoryLock {
 pub struct Held {
     store: Arc<dyn ObjectStore>,
     current: Arc<Mutex<Current>>,
+    /// When it was last seen in its place before a removal.
+    seen: Arc<Mutex<Option<Duration>>>,
     runtime: Handle,
 }
 
@@ -57,7 +61,8 @@ impl RepositoryLock {
     ) -> Self {
         let (id, written) = written;
         lost(Ok(&id));
-        let held = Held { store, current: Arc::new(Mutex::new(Current { id, written })), runtime };
+        let current = Arc::new(Mutex::new(Current { id, written }));
+        let held = Held { store, current, seen: Arc::default(), runtime };
         let refresher = held.runtime.spawn(keep_fresh(held.clone(), key, request.clone(), lost));
         RepositoryLock { held, refresher }
     }
@@ -89,6 +94,19 @@ impl Held {
     /// Sees that it is still there, before something that can't be taken back. Blocks: not for a runtime's thread.
     pub fn check(&self) -> Result<(), EngineError> {
         self.runtime.block_on(self.is_there())
+    }
+
+    /// The same before one of many removals: those that follow within moments ask nobody. Who broke the lock while we stood
+    /// still may have read what is to be removed.
+    pub fn check_before_removal(&self) -> Result<(), EngineError> {
+        let seen = || self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::since_boot();
+        if seen().is_some_and(|seen| now.saturating_sub(seen) < MOMENTS) {
+            return self.is_fresh();
+        }
+        self.check()?;
+        *seen() = Some(now);
+        Ok(())
     }
 
     async fn is_there(&self) -> Result<(), EngineError> {

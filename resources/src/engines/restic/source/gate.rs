@@ -40,7 +40,7 @@ impl SnapshotGate {
         tpe != FileType::Index || !self.hidden.get().is_some_and(|hidden| hidden.contains(id))
     }
 
-    /// From now on a snapshot is written only below this lock, and something removed only while it is fresh.
+    /// From now on a snapshot is written only below this lock, and something removed only while it is there.
     pub fn guard(&self, lock: Held) {
         *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
     }
@@ -155,7 +155,7 @@ impl WriteBackend for SnapshotGate {
 
     fn remove(&self, tpe: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {
         if let Some(lock) = self.lock() {
-            lock.is_fresh().map_err(|error| carried("removing", error))?;
+            lock.check_before_removal().map_err(|error| carried("removing", error))?;
         }
         self.inner.remove(tpe, id, cacheable)
     }
