@@ -36,7 +36,7 @@ impl Patience {
     /// For almost as long as the operation may take that begins now, by this argument: the wait has to end first, because it
     /// knows for what it waits.
     pub fn of(limit: Duration, argument: &'static str) -> Self {
-        let limit = limit.saturating_sub(SPARED.min(limit / 10));
+        let limit = limit.saturating_sub(SPARED.min(limit / 10)).min(LONGEST);
         Patience { allowed: Some((Instant::now() + clock::scaled(limit), limit)), argument }
     }
 
@@ -50,6 +50,9 @@ impl Patience {
         self.argument
     }
 }
+
+/// Whoever allows a job a day has not allowed a day for an operator that nobody installs.
+const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// What a wait leaves of an operation's time, for its message.
 const SPARED: Duration = Duration::from_secs(10);
@@ -189,6 +192,13 @@ mod tests {
         let error = patient.wait_for(&crd(), Duration::from_millis(1), absent).await.unwrap_err().to_string();
         assert!(error.ends_with("or allow more time with `timeouts.update`"), "{error}");
         assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn what_is_to_be_installed_is_not_waited_for_as_long_as_a_job_may_take() {
+        let (_, longest) =
+            Patience::of(Duration::from_secs(24 * 3600), "timeouts.create").until(Duration::from_secs(120));
+        assert_eq!(longest, LONGEST);
     }
 
     #[tokio::test]
