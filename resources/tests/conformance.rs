@@ -195,6 +195,7 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
         ("backup_sync_period", texts(["1m"])),
         ("validation_frequency", texts(["1m"])),
         ("existing_resource_policy", texts(["none", "update"])),
+        ("existing_claims", texts(["refuse", "delete"])),
         ("included_namespaces", vec![Value::List(texts(["docs"]))]),
         ("excluded_namespaces", vec![Value::List(texts(["kube-system"]))]),
         ("scale_down", vec![Value::List(texts(["deployment/paperless"]))]),
