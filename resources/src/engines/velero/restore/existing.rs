@@ -6,7 +6,7 @@ use super::returned::{CLAIMS, made_by};
 use super::room::ExistingClaims;
 use super::{NamespaceRestore, SHOWN, late, unread};
 use crate::clock;
-use crate::connections::kubernetes::{DynamicObject, Kind};
+use crate::connections::kubernetes::{ClusterError, DynamicObject, Kind};
 use crate::engines::kubernetes::quiesce::pods_using;
 use crate::engines::kubernetes::watch::Objects;
 use crate::engines::velero::bucket::Contents;
@@ -244,6 +244,12 @@ impl NamespaceRestore {
         }
     }
 
+    /// The Restores of a run.
+    pub(super) async fn restores_of(&self, key: &str) -> Result<Vec<DynamicObject>, ClusterError> {
+        let Server { cluster, namespace, .. } = &self.server;
+        cluster.list(&RESTORE, Some(namespace), Some(&format!("{}={key}", labels::RUN))).await
+    }
+
     /// What the Restores of a run made since its safety backup was begun, but for those that restored that.
     async fn left(&self, safety: &Point, key: &str, doubt: Doubt) -> Result<Left, EngineError> {
         let Server { cluster, namespace, .. } = &self.server;
@@ -255,8 +261,7 @@ impl NamespaceRestore {
                 safety.name
             )));
         };
-        let selector = format!("{}={key}", labels::RUN);
-        let restores = cluster.list(&RESTORE, Some(namespace), Some(&selector)).await.map_err(engine)?;
+        let restores = self.restores_of(key).await.map_err(engine)?;
         let mut left = Left::default();
         for restore in restores.iter().filter(|restore| restore.data["spec"]["backupName"] != *safety.name) {
             if restore.metadata.creation_timestamp.as_ref().is_none_or(|made| *made < since) {

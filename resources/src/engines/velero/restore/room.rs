@@ -8,8 +8,7 @@ use crate::connections::kubernetes::{ClusterError, DynamicObject, Kind};
 use crate::engines::kubernetes::quiesce::refuse_in_use;
 use crate::engines::velero::bucket::Contents;
 use crate::engines::velero::documents::Method;
-use crate::engines::velero::labels;
-use crate::engines::velero::server::{RESTORE, before, engine, listed};
+use crate::engines::velero::server::{before, engine, listed};
 use crate::ledger::Record;
 use crate::run::EngineError;
 
@@ -37,13 +36,10 @@ fn is_in_the_bucket(volume: &&Volume) -> bool {
 
 impl NamespaceRestore {
     /// What the point holds of a claim on the cluster.
-    fn volumes_of<'a>(&self, claim: &DynamicObject, contents: &'a Contents) -> impl Iterator<Item = &'a Volume> {
-        let (namespace, name) = place(claim);
-        let selected = contents.known().iter();
-        let volumes: Vec<&Volume> = selected
-            .filter(|volume| self.selection.destination(&volume.namespace) == namespace && volume.claim == name)
-            .collect();
-        volumes.into_iter()
+    fn volumes_of<'a>(&self, claim: &DynamicObject, contents: &'a Contents) -> Vec<&'a Volume> {
+        let of_it =
+            |volume: &&Volume| (self.selection.destination(&volume.namespace), volume.claim.as_str()) == place(claim);
+        contents.known().iter().filter(of_it).collect()
     }
 
     /// Refuses what is not to be deleted, because it would not be known to come back.
@@ -51,6 +47,7 @@ impl NamespaceRestore {
         let there = self.claims_there(point, contents, stage).await?;
         let beside = |claim: &&DynamicObject| {
             self.volumes_of(claim, contents)
+                .iter()
                 .any(|volume| matches!(volume.method, Method::CsiSnapshot | Method::NativeSnapshot))
         };
         let (which, why) = match (&contents.volumes, there.iter().filter(beside).collect::<Vec<_>>()) {
@@ -85,7 +82,7 @@ impl NamespaceRestore {
             return Ok(false);
         }
         let mut there = self.claims_there(point, contents, Stage::Last).await?;
-        there.retain(|claim| self.volumes_of(claim, contents).any(|volume| is_in_the_bucket(&volume)));
+        there.retain(|claim| self.volumes_of(claim, contents).iter().any(is_in_the_bucket));
         for claim in &there {
             let (namespace, name) = place(claim);
             refuse_in_use(&self.server.cluster, namespace, name, |_| false).await?;
@@ -110,9 +107,7 @@ impl NamespaceRestore {
     /// Refuses, in a run that goes on, what people may have worked with since: a claim that an earlier attempt of it made, and
     /// every claim where nothing was saved before.
     async fn check_untouched(&self, there: &[DynamicObject], record: &Record) -> Result<(), EngineError> {
-        let selector = format!("{}={}", labels::RUN, record.key);
-        let server = &self.server;
-        let restores = server.cluster.list(&RESTORE, Some(&server.namespace), Some(&selector)).await.map_err(before)?;
+        let restores = self.restores_of(&record.key).await.map_err(before)?;
         let is_doubtful = |claim: &&DynamicObject| {
             record.safety_point.is_none() || restores.iter().any(|restore| made_by(claim, place(restore).1))
         };
