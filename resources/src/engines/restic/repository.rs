@@ -57,6 +57,15 @@ pub struct Opened {
 
 /// Looks with two cheap requests, and without a password, what is at a place.
 pub async fn probe(store: &dyn ObjectStore) -> Result<Found, EngineError> {
+    match look(store).await? {
+        // The requests see different moments: to one of them a repository that is made meanwhile has a `config` and to the
+        // other none. Nothing of that lasts until a second look.
+        Found::SomethingElse { .. } => look(store).await,
+        found => Ok(found),
+    }
+}
+
+async fn look(store: &dyn ObjectStore) -> Result<Found, EngineError> {
     let (config, keys) = tokio::try_join!(store.get_bytes("config"), store.list("keys/"))?;
     let mut keys: Vec<String> =
         keys.iter().filter_map(|entry| Some(id_in(&entry.name)?.to_hex().as_str().to_owned())).collect();
@@ -211,7 +220,7 @@ pub fn open_with(
 ) -> Result<Opened, EngineError> {
     let place = store.describe();
     let Some(config) = runtime.block_on(store.get("config"))? else {
-        return Err(match runtime.block_on(what_else(store.as_ref()))? {
+        return Err(match runtime.block_on(probe(store.as_ref()))? {
             Found::SomethingElse { what } => EngineError::SomethingElse { place, what },
             _ => EngineError::NoRepository { place },
         });

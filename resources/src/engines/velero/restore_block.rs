@@ -197,7 +197,7 @@ impl VeleroRestoreBlock {
     }
 
     fn selects_by_labels(&self) -> bool {
-        !self.label_selector.is_null() || !self.match_expressions.is_null() || !self.or_label_selectors.is_null()
+        self.label_selector.is_known() || self.match_expressions.is_known() || self.or_label_selectors.is_known()
     }
 
     fn is_whole(&self) -> bool {
