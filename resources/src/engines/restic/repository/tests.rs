@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::engines::restic::testing::{LOG_N, Lab};
+use crate::store::{Entry, Object, Put, StoreError};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn found(lab: &Lab) -> Found {
     lab.runtime.block_on(probe(lab.store.as_ref())).unwrap()
@@ -90,6 +92,54 @@ fn one_of_many_makes_it(lab: &Lab) {
 fn of_several_who_make_a_repository_at_once_one_does_and_its_key_stays() {
     for _ in 0..20 {
         one_of_many_makes_it(&Lab::new());
+    }
+}
+
+/// A place where somebody makes a repository between the first two answers.
+struct MadeMeanwhile {
+    store: Arc<dyn ObjectStore>,
+    /// What does not show yet in the first answer about it.
+    late: &'static str,
+    asked: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for MadeMeanwhile {
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Object>, StoreError> {
+        let hidden = self.late == name && self.asked.fetch_add(1, Ordering::SeqCst) == 0;
+        if hidden { Ok(None) } else { self.store.get(name).await }
+    }
+
+    async fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
+        self.store.get_range(name, offset, length).await
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<Put, StoreError> {
+        self.store.put(name, bytes, condition).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.store.delete(name).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        let hidden = self.late == prefix && self.asked.fetch_add(1, Ordering::SeqCst) == 0;
+        if hidden { Ok(vec![]) } else { self.store.list(prefix).await }
+    }
+}
+
+#[test]
+fn a_repository_that_is_made_while_it_is_looked_for_is_one() {
+    let lab = Lab::with_repository();
+    for late in ["config", "keys/"] {
+        let store: Arc<dyn ObjectStore> = Arc::new(MadeMeanwhile { store: lab.store.clone(), late, asked: 0.into() });
+        assert!(matches!(lab.runtime.block_on(probe(store.as_ref())).unwrap(), Found::Ready { .. }), "{late}");
+        let store: Arc<dyn ObjectStore> = Arc::new(MadeMeanwhile { store: lab.store.clone(), late, asked: 0.into() });
+        assert!(matches!(init(&store, &lab.password, LOG_N, lab.handle()), Err(EngineError::Exists { .. })));
     }
 }
 
