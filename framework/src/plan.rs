@@ -25,20 +25,22 @@ pub fn prepare(fields: &[Field], prior: Option<&Value>, config: &Value, proposed
 fn prepare_field(field: &Field, prior: Option<&Object>, config: &Object, proposed: &Object) -> Value {
     let name = &field.name;
     let configured = config.get(name).unwrap_or(&Value::Null);
+    let configured = field.default.as_ref().filter(|_| configured.is_null()).unwrap_or(configured);
     let before = prior.and_then(|prior| prior.get(name));
     if field.write_only {
         return Value::Null;
     }
     if configured.is_null() {
-        return match (&field.default, field.computed) {
-            (Some(default), _) => default.clone(),
+        // What was configured in part, and is no longer, is proposed to go.
+        let dropped = field.nested().is_some() && proposed.get(name).is_some_and(Value::is_null);
+        return match prior {
             // As it stands: a dynamic null may carry a type.
-            (None, false) => configured.clone(),
+            _ if !field.computed => configured.clone(),
             // An object that is there keeps what it computed, be it null; a new one does not know it yet.
-            (None, true) if prior.is_some() => {
+            Some(_) if !dropped || before.is_none_or(Value::is_null) => {
                 kept(configured, proposed.get(name).filter(|value| !value.is_null()).or(before).unwrap_or(&Value::Null))
             }
-            (None, true) => open(configured),
+            _ => open(configured),
         };
     }
     if let (Some(equal), Some(before)) = (field.equality, before)

@@ -1,5 +1,6 @@
 //! The one redactor on every way out: diagnostics, logs, panics.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -14,25 +15,25 @@ const SHORTEST: usize = 4;
 
 /// Knows the secrets of this process, and keeps them out of text. Clones share what they know.
 #[derive(Clone, Default)]
-pub struct Redactor(Arc<RwLock<Vec<String>>>);
+pub struct Redactor(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// The secrets as they were learnt: every message brings the same ones again.
+    secrets: HashSet<String>,
+    /// How they may look.
+    forms: HashSet<String>,
+}
 
 impl Redactor {
-    /// Remembers a secret: the whole text, each of its lines, and how it looks inside JSON, URLs and base64.
+    /// Remembers a secret: the whole text, each of its lines, and how it looks inside JSON, XML, URLs and base64.
     pub fn learn(&self, secret: &str) {
-        // Every message brings the same ones again. A line of another secret is known too, but not in base64.
-        if self.knows(&STANDARD.encode(secret)) {
+        if self.0.read().unwrap_or_else(PoisonError::into_inner).secrets.contains(secret) {
             return;
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for form in spellings(secret) {
-            if form.len() >= SHORTEST && !known.contains(&form) {
-                known.push(form);
-            }
-        }
-    }
-
-    fn knows(&self, form: &str) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == form)
+        known.forms.extend(spellings(secret).into_iter().filter(|form| form.len() >= SHORTEST));
+        known.secrets.insert(secret.to_owned());
     }
 
     /// The text without secrets, without user names and passwords in URLs, signatures and authorization headers.
@@ -52,10 +53,7 @@ impl Redactor {
     /// One mask for each stretch that secrets cover: of two that overlap, neither leaves its rest behind.
     fn without_known(&self, text: &str) -> String {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let places = |secret: &String| {
-            text.match_indices(secret.as_str()).map(|(start, found)| (start, start + found.len())).collect::<Vec<_>>()
-        };
-        let mut covered: Vec<_> = known.iter().flat_map(places).collect();
+        let mut covered: Vec<_> = known.forms.iter().flat_map(|form| places(text, form)).collect();
         covered.sort_unstable();
         let mut clean = String::with_capacity(text.len());
         let (mut copied, mut masked) = (0, 0);
@@ -72,23 +70,50 @@ impl Redactor {
     }
 }
 
+/// Where a form stands, also where it overlaps itself.
+fn places<'a>(text: &'a str, form: &'a str) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let step = form.chars().next().map_or(1, char::len_utf8);
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let start = from + text.get(from..)?.find(form)?;
+        from = start + step;
+        Some((start, start + form.len()))
+    })
+}
+
 fn spellings(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned(), secret.trim().to_owned()];
-    forms.extend(secret.lines().map(|line| line.trim().to_owned()).filter(|line| line.len() >= 8));
-    let escaped = serde_json::to_string(secret).unwrap_or_default();
-    forms.extend(unquoted(&escaped));
-    forms.extend(unquoted(&format!("{secret:?}")));
-    forms.push(secret.escape_debug().to_string());
-    for encoded in
-        [percent_encoded(secret, |byte| format!("%{byte:02X}")), percent_encoded(secret, |byte| format!("%{byte:02x}"))]
-    {
-        forms.push(encoded.replace("%20", "+"));
-        forms.push(encoded);
-    }
+    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= 8);
+    let mut forms: Vec<String> = [secret, secret.trim()].into_iter().chain(lines).flat_map(quoted).collect();
     for text in [secret, secret.trim()] {
         forms.extend(in_base64(text.as_bytes()));
     }
     forms
+}
+
+/// How a text looks as it is, in JSON, in Rust's and Go's messages, in XML and in URLs.
+fn quoted(text: &str) -> Vec<String> {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let json = unquoted(&json).unwrap_or_default();
+    // Go writes these so that JSON may stand in HTML (`encoding/json`).
+    let in_html = replaced(&json, &[("&", "\\u0026"), ("<", "\\u003c"), (">", "\\u003e")]);
+    // Go's `encoding/xml` has numbers for quotes, others have names.
+    let brackets = replaced(text, &[("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")]);
+    let by_number = replaced(&brackets, &[("\"", "&#34;"), ("'", "&#39;")]);
+    let by_name = replaced(&brackets, &[("\"", "&quot;"), ("'", "&apos;")]);
+    let mut forms = vec![text.to_owned(), json, in_html, by_number, by_name, brackets];
+    forms.extend(unquoted(&format!("{text:?}")));
+    forms.push(text.escape_debug().to_string());
+    for encoded in
+        [percent_encoded(text, |byte| format!("%{byte:02X}")), percent_encoded(text, |byte| format!("%{byte:02x}"))]
+    {
+        forms.push(encoded.replace("%20", "+"));
+        forms.push(encoded);
+    }
+    forms
+}
+
+fn replaced(text: &str, pairs: &[(&str, &str)]) -> String {
+    pairs.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// How a secret looks in base64, which is how a cluster's Secrets and basic authentication hold it: by itself, and inside
@@ -213,6 +238,44 @@ mod tests {
         redactor.learn("second line");
         redactor.learn("second line");
         assert_eq!(redactor.redact("?k=second%20line&x"), format!("?k={MASK}&x"));
+    }
+
+    #[test]
+    fn a_secret_that_was_read_from_a_file_is_masked_without_its_last_newline() {
+        let redactor = Redactor::default();
+        redactor.learn("s3cr\"et/key+1\n");
+        for text in
+            ["?k=s3cr%22et%2Fkey%2B1", "{\"a\":\"s3cr\\\"et/key+1\"}", "s3cr&#34;et/key+1", "s3cr&quot;et/key+1"]
+        {
+            let clean = redactor.redact(text);
+            assert!(clean.contains(MASK) && !clean.contains("key+1") && !clean.contains("key%2B1"), "{clean}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_masked_as_go_escapes_it_in_json_and_xml() {
+        let redactor = Redactor::default();
+        redactor.learn("a&b<c>d'long");
+        for text in ["a\\u0026b\\u003cc\\u003ed'long", "a&amp;b&lt;c&gt;d&#39;long", "a&amp;b&lt;c&gt;d'long"] {
+            assert_eq!(redactor.redact(text), MASK);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_masked_though_its_base64_is_another_one() {
+        let redactor = Redactor::default();
+        redactor.learn(&STANDARD.encode("hunter2-long-one"));
+        redactor.learn("hunter2-long-one");
+        assert_eq!(redactor.redact("x hunter2-long-one y"), format!("x {MASK} y"));
+    }
+
+    #[test]
+    fn a_secret_that_overlaps_itself_leaves_nothing_behind() {
+        let redactor = Redactor::default();
+        redactor.learn("abab-abab");
+        assert_eq!(redactor.redact("x abab-abab-abab y"), format!("x {MASK} y"));
+        redactor.learn("ééé-ééé");
+        assert_eq!(redactor.redact("ééé-ééé-ééé"), MASK);
     }
 
     #[test]

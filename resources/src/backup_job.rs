@@ -286,7 +286,7 @@ impl BackupJobs {
         };
         let result = run::backup(&job, cause, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
         // The plan of the same apply speaks of the job.
-        jobs::report(context, &format!("the backup of {name}"), &result.warnings);
+        jobs::report(&self.shared, context, &format!("the backup of {name}"), &result.warnings);
         Ok(result)
     }
 
@@ -320,7 +320,7 @@ impl BackupJobs {
             may.map_err(|error| failed(&error))?;
         }
         let warnings = open.engine.remove(run, point).await.map_err(|error| failed(&error))?;
-        jobs::report(context, name, &warnings);
+        jobs::report(&self.shared, context, &format!("the backup of {name}"), &warnings);
         Ok(())
     }
 
@@ -467,7 +467,8 @@ impl Resource for BackupJobs {
             planned.r#ref = Attr::Known(self.reference(planned, Attr::Unknown));
             return Ok(());
         };
-        jobs::report(context, planned.name.text().unwrap_or("a backup job"), &due.warnings);
+        let subject = format!("the backup of {}", planned.name.text().unwrap_or("a job"));
+        jobs::report(&self.shared, context, &subject, &due.warnings);
         let uid = prior.r#ref.known().map_or(Attr::Unknown, |reference| reference.uid.clone());
         planned.server_uid = planned.target_uid();
         planned.r#ref = Attr::Known(self.reference(planned, uid));

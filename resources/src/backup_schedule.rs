@@ -266,7 +266,8 @@ impl BackupSchedules {
                 Diagnostics::error_at(Path::attribute("after"), format!("Unable to {action}"), detail)
             })?
         {
-            jobs::report(context, planned.name.text().unwrap_or_default(), &[warning]);
+            let subject = format!("schedule {}", planned.name.text().unwrap_or_default());
+            jobs::report(&self.shared, context, &subject, &[warning]);
         }
         if !creates || planned.first_backup.text() == Some("allow") {
             return Ok(());

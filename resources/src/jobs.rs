@@ -163,12 +163,15 @@ pub fn not_importable(type_name: &str) -> Diagnostics {
     )
 }
 
-/// Tells the user what a run has to say beside its result. OpenTofu shows one of several warnings with the same summary, so each
-/// has its number.
-pub fn report(context: &Context, name: &str, warnings: &[String]) {
-    for (number, warning) in (1..).zip(warnings) {
-        let number = if number == 1 { String::new() } else { format!(" ({number})") };
-        context.report(Diagnostic::warning(format!("About {name}{number}"), format!("{}.", sentence(warning))));
+/// Tells the user what there is to say of something beside a result. The command lines show one of several warnings with the same
+/// summary, of whatever resource, so each has its number.
+pub fn report(shared: &Shared, context: &Context, subject: &str, warnings: &[String]) {
+    for warning in warnings {
+        let number = match shared.register.told_of(subject) {
+            1 => String::new(),
+            number => format!(" ({number})"),
+        };
+        context.report(Diagnostic::warning(format!("About {subject}{number}"), format!("{}.", sentence(warning))));
     }
 }
 

@@ -191,7 +191,7 @@ impl Registration<'_> {
             }
         }
         let warnings = self.objects.settle().await.map_err(failed)?;
-        jobs::report(self.context, &self.objects.what(), &warnings);
+        jobs::report(self.shared, self.context, &self.objects.what(), &warnings);
         Ok(Memory { uid: Some(found.uid), server_uid: Some(server_uid) })
     }
 

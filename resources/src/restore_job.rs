@@ -591,7 +591,7 @@ impl RestoreJobs {
         };
         let run = run::restore(&job, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
         // The plan of the same apply speaks of the job.
-        jobs::report(context, &format!("the restore of {name}"), &run.warnings);
+        jobs::report(&self.shared, context, &format!("the restore of {name}"), &run.warnings);
         let unseen = |error: &dyn std::error::Error| Diagnostics::error(action.clone(), format!("{error}."));
         let probe = engine.probe().await.map_err(|error| unseen(&error))?;
         let standing = match model.performs() {
@@ -729,7 +729,8 @@ impl RestoreJobs {
         let last_run = record.as_ref().map_or(LastRun::None, Record::last_run);
         let probe = probe.beside(record.as_ref());
         if probe.state == TargetState::Partial && state.when() != When::Always {
-            jobs::report(context, name, std::slice::from_ref(&probe.evidence));
+            let subject = format!("the restore of {name}");
+            jobs::report(&self.shared, context, &subject, std::slice::from_ref(&probe.evidence));
         }
         let wanted = record.is_none() || run::wants_candidate(probe.state, last_run, state.when()) || !state.performs();
         let open = match state.block() {
@@ -902,7 +903,8 @@ impl Resource for RestoreJobs {
             self.preview(context, &plan.planned, &due.reasons).await;
         }
         let planned = &mut plan.planned;
-        jobs::report(context, planned.name.text().unwrap_or("a restore job"), &due.warnings);
+        let subject = format!("the restore of {}", planned.name.text().unwrap_or("a job"));
+        jobs::report(&self.shared, context, &subject, &due.warnings);
         let Some(prior) = plan.prior.filter(|_| decided && due.change == Change::None) else {
             planned.point = match &due.point {
                 PlannedPoint::Exactly(candidate) if decided => Attr::Known(PointModel::from(candidate)),

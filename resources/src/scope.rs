@@ -4,7 +4,7 @@
 //! The register sees the resources of one provider process and produces diagnostics only, never values. A resource may be
 //! planned twice (a replace is), so the same identity twice is fine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 /// Who claimed what, in one provider process.
@@ -18,6 +18,12 @@ struct Claims {
     policies: BTreeMap<String, String>,
     writers: Vec<Writer>,
     images: BTreeMap<String, String>,
+    /// Storage that does not outlive the object in the state, with the policy that says so.
+    held: BTreeMap<(String, String), String>,
+    /// Storage of objects that are planned anew.
+    new: BTreeSet<(String, String)>,
+    /// How many warnings there were about each subject.
+    warnings: BTreeMap<String, usize>,
 }
 
 /// Who writes where.
@@ -32,6 +38,17 @@ pub struct Writer {
     pub part: Option<String>,
     /// Who it is: two resources are never called the same.
     pub identity: String,
+}
+
+impl Claims {
+    fn replaced(&self, place: &(String, String)) -> Result<(), Conflict> {
+        match self.held.get(place).filter(|_| self.new.contains(place)) {
+            Some(policy) => {
+                Err(Conflict::Replaced { place: format!("{} {}", place.0, place.1), policy: policy.clone() })
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Writer {
@@ -104,9 +121,51 @@ pub enum Conflict {
         /// What the second one is for.
         second: String,
     },
+    /// A plan has no destroy half to judge: what goes is seen by what is in the state, and what comes by what is made.
+    #[error(
+        "an object in the state holds {place} with deletion_policy = {policy:?}, and this plan makes another one there: what is \
+         stored would go before it is taken over. If the resource was renamed, say so in a `moved` block. To replace it, apply \
+         deletion_policy = \"keep\" first"
+    )]
+    Replaced {
+        /// Where.
+        place: String,
+        /// What becomes of it.
+        policy: String,
+    },
 }
 
 impl Register {
+    /// Counts the warnings about a subject, this one among them.
+    pub fn told_of(&self, subject: &str) -> usize {
+        let mut claims = self.claims();
+        let count = claims.warnings.entry(subject.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// Notes that the object in the state may not be destroyed with what is stored, or takes it along. `place` is a store
+    /// and a prefix.
+    pub fn held(&self, place: (String, String), policy: &str) -> Result<(), Conflict> {
+        let mut claims = self.claims();
+        claims.held.insert(place.clone(), policy.to_owned());
+        claims.replaced(&place)
+    }
+
+    /// Notes that an object is planned anew.
+    pub fn new_at(&self, place: (String, String)) -> Result<(), Conflict> {
+        let mut claims = self.claims();
+        claims.new.insert(place.clone());
+        claims.replaced(&place)
+    }
+
+    /// The object is made: from here on it is the one in the state.
+    pub fn made_at(&self, place: &(String, String)) {
+        let mut claims = self.claims();
+        claims.new.remove(place);
+        claims.held.remove(place);
+    }
+
     /// Forgets everything: the provider was configured anew.
     pub fn clear(&self) {
         *self.claims() = Claims::default();
@@ -183,6 +242,30 @@ mod tests {
         let error = register.image("volsync prod apps/docs", "apps/media").unwrap_err();
         assert!(error.to_string().starts_with("apps/data and apps/media would both be filled"), "{error}");
         register.image("volsync prod other/docs", "other/media").unwrap();
+    }
+
+    #[test]
+    fn m15_what_an_object_takes_with_it_is_not_made_anew_in_the_same_plan() {
+        let place = |prefix: &str| ("local".to_owned(), prefix.to_owned());
+        let register = Register::default();
+        register.held(place("docs"), "delete").unwrap();
+        register.new_at(place("wiki")).unwrap();
+        let error = register.new_at(place("docs")).unwrap_err();
+        assert!(error.to_string().contains("holds local docs with deletion_policy = \"delete\""), "{error}");
+        // In the other order, as when it was renamed.
+        let register = Register::default();
+        register.new_at(place("docs")).unwrap();
+        assert!(register.held(place("docs"), "prevent").is_err());
+        register.made_at(&place("docs"));
+        register.held(place("docs"), "prevent").unwrap();
+    }
+
+    #[test]
+    fn warnings_about_one_subject_are_counted() {
+        let register = Register::default();
+        assert_eq!([register.told_of("docs"), register.told_of("docs"), register.told_of("wiki")], [1, 2, 1]);
+        register.clear();
+        assert_eq!(register.told_of("docs"), 1);
     }
 
     #[test]

@@ -204,6 +204,8 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
     let exists = [("key", Value::string("app")), ("operator", Value::string("Exists")), ("values", Value::Null)];
     let exists = Value::Object(exists.map(|(name, value)| (name.to_owned(), value)).into());
     hints.insert("match_expressions", vec![Value::Null, Value::List(vec![exists])]);
+    let elsewhere = Value::Map([("docs".to_owned(), Value::string("docs-test"))].into());
+    hints.insert("namespace_mapping", vec![Value::Null, elsewhere]);
     // Filters of which one kind or the other is taken.
     for name in [
         "included_cluster_scoped_resources",
@@ -661,9 +663,12 @@ fn no_bytes_make_the_provider_panic() {
         let ty = calls::object_type(resource.fields());
         // Without hints nothing gets as far as an apply.
         let message = || calls::messages(generate::state(resource.fields(), &Hints::new()), ty.clone()).boxed();
-        let outcome = runner(40).run(&[message(), message(), message()], |[config, prior, _]| {
-            let destroy = wire::DynamicValue::default();
-            calls::without_panics(&runtime.block_on(calls::call_reads(&server, resource, [config, prior, destroy])))
+        let outcome = runner(40).run(&[message(), message(), message()], |[config, prior, proposed]| {
+            for proposed in [proposed, wire::DynamicValue::default()] {
+                let found = calls::call_reads(&server, resource, [config.clone(), prior.clone(), proposed]);
+                calls::without_panics(&runtime.block_on(found))?;
+            }
+            Ok(())
         });
         if let Err(error) = outcome {
             panic!("{}: {error}", resource.type_name());

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use dr_resources::engines::restic::worker::ALLOCATOR;
 use serde_json::{Value, json};
 
 use super::Cost;
@@ -62,6 +63,7 @@ impl Ours {
         let mut said = tempfile::tempfile()?;
         let mut child = Command::new(&self.provider)
             .arg("worker")
+            .envs(ALLOCATOR)
             .stdin(Stdio::piped())
             .stdout(File::try_clone(&said)?)
             .spawn()

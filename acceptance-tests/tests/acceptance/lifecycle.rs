@@ -14,6 +14,7 @@ both_clis!(
     destroying_with_delete_removes_the_repository_and_no_data,
     destroying_with_delete_spares_what_another_program_stored,
     prevent_refuses_to_destroy,
+    a_replacement_that_would_delete_the_repository_is_refused_by_the_plan,
     one_backup_of_a_repository_is_not_deleted_with_its_job,
     replacing_a_restore_job_restores_nothing,
     a_tainted_restore_job_restores_nothing,
@@ -74,10 +75,42 @@ fn prevent_refuses_to_destroy(scene: &mut Scene) -> Result<()> {
     scene.workspace.plan_with(&["-destroy"])?.fails(&["dr_backup_target.documents", "deletion_policy"])?;
     scene.workspace.destroy()?.fails(&["deletion_policy"])?;
     // The half of a replacement that destroys is not planned.
-    scene.workspace.apply_with(&["-replace=dr_backup_target.documents"])?.fails(&["Destroy prevented"])?;
+    let parts = ["A replacement would lose what is stored", "\"prevent\""];
+    scene.workspace.plan_with(&["-replace=dr_backup_target.documents"])?.fails(&parts)?;
     scene.workspace.run(&["taint", "dr_backup_target.documents"])?.ok()?;
-    scene.workspace.apply()?.fails(&["Destroy prevented"])?;
+    scene.workspace.plan()?.fails(&parts)?;
+    scene.workspace.apply_with(&["-refresh=false"])?.fails(&["Destroy prevented"])?;
     before.assert_same(&scene.repository())
+}
+
+fn a_replacement_that_would_delete_the_repository_is_refused_by_the_plan(scene: &mut Scene) -> Result<()> {
+    let before = scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.target = "deletion_policy = \"delete\"".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    let (id, stored) = (scene.repository_id()?, Manifest::of(&scene.repository())?);
+    let parts =
+        ["A replacement would lose what is stored", "\"delete\"", "`moved` block", "deletion_policy = \"keep\""];
+    scene.workspace.apply_with(&["-replace=dr_backup_target.documents"])?.fails(&parts)?;
+    scene.workspace.run(&["taint", "dr_backup_target.documents"])?.ok()?;
+    scene.workspace.apply()?.fails(&parts)?;
+    scene.workspace.run(&["untaint", "dr_backup_target.documents"])?.ok()?;
+    documents.label = "archive".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.fails(&parts)?;
+    stored.assert_same(&scene.repository())?;
+    // The way out that the error names.
+    documents.label = "documents".into();
+    documents.target = String::new();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    documents.label = "archive".into();
+    documents.target = "deletion_policy = \"delete\"".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.repository_id()? == id, "another repository was made");
+    before.assert_same(&scene.data())
 }
 
 fn one_backup_of_a_repository_is_not_deleted_with_its_job(scene: &mut Scene) -> Result<()> {

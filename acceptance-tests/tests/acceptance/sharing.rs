@@ -88,12 +88,23 @@ fn two_policies_of_two_workspaces_are_refused_and_one_is_shared(scene: &mut Scen
     let colleague = colleague(scene, &target_alone(&text).replace("keep_last = 20", "keep_last = 3"))?;
     let run = colleague.workspace.apply()?;
     run.fails(&["dr_backup_target.documents", "Two policies on one repository", "documents", "policy.json"])?;
+    // The same configuration in another workspace has the same names.
+    let same = scene.documents().configuration();
+    colleague.workspace.write(&target_alone(&same).replace("keep_last = 20", "keep_last = 3"))?;
+    colleague.workspace.apply()?.fails(&["Two policies on one repository", "\"documents\"", "policy.json"])?;
     let policy = fs::read_to_string(policy_file(scene))?;
     ensure!(policy.contains("20"), "the policy was changed: {policy}");
     colleague.workspace.write(target_alone(&text))?;
     colleague.workspace.apply()?.ok()?;
     colleague.workspace.plan_is_empty()?;
-    scene.workspace.plan_is_empty()
+    scene.workspace.plan_is_empty()?;
+    // Where nothing was to be removed, nobody else may begin to.
+    colleague.workspace.destroy()?.ok()?;
+    let open = scene.documents().configuration().replace("  retention = dr_retention_policy.tiered.keep\n", "");
+    scene.workspace.write(&open)?;
+    scene.workspace.apply()?.ok()?;
+    colleague.workspace.apply()?.fails(&["Two policies on one repository", "keeps everything"])?;
+    Ok(())
 }
 
 fn a_read_only_target_restores_and_writes_nothing(scene: &mut Scene) -> Result<()> {

@@ -25,6 +25,15 @@ pub(super) async fn guard<T>(work: impl Future<Output = resource::Result<T>>) ->
     panics::catch(work).await.unwrap_or_else(|panic| Err(panicked(&panic)))
 }
 
+/// What was found: errors are the result, and warnings stand beside it.
+pub(super) fn report(context: &Context, found: Diagnostics) -> resource::Result<()> {
+    if found.has_errors() {
+        return Err(found);
+    }
+    found.into_iter().for_each(|diagnostic| context.report(diagnostic));
+    Ok(())
+}
+
 impl<P: Provider> Server<P> {
     /// What a call came to, with everything that it reported on the way.
     pub(super) fn answer<T>(&self, context: Context, result: resource::Result<T>) -> Answer<T> {

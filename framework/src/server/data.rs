@@ -8,7 +8,7 @@ use tfplugin::wire::tfplugin6 as wire;
 use tonic::{Response, Status};
 
 use super::Server;
-use super::answer::{decode, encode, guard};
+use super::answer::{decode, encode, guard, report};
 use crate::model::Model;
 use crate::provider::Provider;
 use crate::resource::FunctionError;
@@ -56,8 +56,8 @@ impl<P: Provider> Server<P> {
         self.learn(&self.config, &config);
         let context = self.context(None);
         let result = guard(async {
-            validate::validate(&self.config, &config, true).into_result()?;
-            self.provider.validate(&context, &P::Config::from_object(&config)?).await.into_result()
+            report(&context, validate::validate(&self.config, &config, true))?;
+            report(&context, self.provider.validate(&context, &P::Config::from_object(&config)?).await)
         })
         .await;
         let answer = self.answer(context, result);
@@ -84,7 +84,7 @@ impl<P: Provider> Server<P> {
         let config = decode(request.config.as_ref(), &source.ty)?;
         self.learn(source.inner.fields(), &config);
         let context = self.context(None);
-        let result = guard(async { source.inner.validate(&context, &config).await.into_result() }).await;
+        let result = guard(async { report(&context, source.inner.validate(&context, &config).await) }).await;
         let answer = self.answer(context, result);
         Ok(Response::new(wire::validate_data_resource_config::Response { diagnostics: answer.diagnostics }))
     }

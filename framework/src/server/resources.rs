@@ -5,7 +5,7 @@ use tfplugin::wire::tfplugin6 as wire;
 use tonic::{Response, Status};
 
 use super::Server;
-use super::answer::{decode, encode, guard};
+use super::answer::{decode, encode, guard, report};
 use crate::diagnostics::Diagnostics;
 use crate::erased::{AnyResource, identity_from};
 use crate::provider::Provider;
@@ -22,8 +22,7 @@ impl<P: Provider> Server<P> {
         let config = decode(request.config.as_ref(), &resource.ty)?;
         self.learn(resource.inner.fields(), &config);
         let context = self.context(request.client_capabilities);
-        let found = guard(async { Ok(resource.inner.validate(&context, &config).await) }).await;
-        let found = found.and_then(|found| if found.has_errors() { Err(found) } else { report(&context, found) });
+        let found = guard(async { report(&context, resource.inner.validate(&context, &config).await) }).await;
         let answer = self.answer(context, found);
         Ok(Response::new(wire::validate_resource_config::Response { diagnostics: answer.diagnostics }))
     }
@@ -188,6 +187,9 @@ impl<P: Provider> Server<P> {
         let context = self.context(None);
         let result = guard(resource.inner.move_from(&context, &source)).await;
         let result = result.and_then(|moved| moved.ok_or_else(|| cannot_move(&source, resource.inner.type_name())));
+        if let Ok(stored) = &result {
+            self.learn(resource.inner.fields(), &stored.state);
+        }
         let answer = self.answer(context, result);
         let mut response =
             wire::move_resource_state::Response { diagnostics: answer.diagnostics, ..Default::default() };
@@ -197,11 +199,6 @@ impl<P: Provider> Server<P> {
         }
         Ok(Response::new(response))
     }
-}
-
-fn report(context: &crate::Context, found: Diagnostics) -> crate::Result<()> {
-    found.into_iter().for_each(|diagnostic| context.report(diagnostic));
-    Ok(())
 }
 
 fn cannot_move(source: &MoveFrom, target: &str) -> Diagnostics {

@@ -70,7 +70,7 @@ impl<P: Provider> Rpc for Server<P> {
         &self,
         request: Request<wire::upgrade_resource_state::Request>,
     ) -> Answered<wire::upgrade_resource_state::Response> {
-        self.upgrade_state(request.get_ref())
+        self.upgrade_state(request.get_ref()).await
     }
 
     async fn upgrade_resource_identity(

@@ -1,7 +1,7 @@
 //! States and identities that older versions wrote.
 
 use tfplugin::wire::tfplugin6 as wire;
-use tfplugin::{json, v6};
+use tfplugin::{json, panics, v6};
 use tonic::{Response, Status};
 
 use super::answer::encode;
@@ -12,14 +12,14 @@ use crate::plan;
 use crate::provider::Provider;
 
 impl<P: Provider> Server<P> {
-    pub(super) fn upgrade_state(
+    pub(super) async fn upgrade_state(
         &self,
         request: &wire::upgrade_resource_state::Request,
     ) -> Result<Response<wire::upgrade_resource_state::Response>, Status> {
         let resource = self.resource(&request.type_name)?;
-        let attempt = std::panic::AssertUnwindSafe(|| upgraded(resource, request));
-        let result = std::panic::catch_unwind(attempt)
-            .unwrap_or_else(|_| Err("The upgrade of the state panicked: this is a bug in the provider".to_owned()));
+        let result = panics::catch(async { upgraded(resource, request) }).await.unwrap_or_else(|panic| {
+            Err(format!("The upgrade of the state panicked, which is a bug in the provider: {panic}"))
+        });
         let response = match result {
             Ok(value) => {
                 self.learn(resource.inner.fields(), &value);

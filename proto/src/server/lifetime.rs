@@ -17,12 +17,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// so it means nothing to a provider, unless somebody runs it by hand for debugging.
 pub(super) fn ended(start: &Start) -> io::Result<impl Future<Output = ()> + use<>> {
     let mut terminate = signal(SignalKind::terminate())?;
+    // A terminal that is closed takes its programs with it; without an end of our own the socket's folder stays.
+    let mut hang_up = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let by_host = *start == Start::ByHost;
     let parent = rustix::process::getppid();
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
             () = interrupted(&mut interrupt, by_host) => {}
             () = orphaned(parent), if by_host => {}
         }

@@ -161,7 +161,8 @@ impl BackupTargets {
         }
         if !same_server {
             let warnings = self.before_new(&planned).await?;
-            crate::jobs::report(context, planned.name.text().unwrap_or_default(), &warnings);
+            let subject = format!("target {}", planned.name.text().unwrap_or_default());
+            crate::jobs::report(&self.shared, context, &subject, &warnings);
         }
         // The same Secret holds where the store is and its keys.
         let as_before = |prior: &BackupTarget| {

@@ -9,7 +9,7 @@ use crate::engines::table::{self, Exclusive};
 use crate::reference::Place;
 use crate::retention_policy::KeepModel;
 use crate::run;
-use crate::scope::Writer;
+use crate::scope::{Conflict, Writer};
 
 impl BackupTargets {
     /// The storage: `None` while something that it takes is not known.
@@ -29,11 +29,15 @@ impl BackupTargets {
         };
         self.claim(&plan.planned, &place)?;
         let Some(prior) = plan.prior else {
+            self.shared.register.new_at(self.shared.exclusive(&place)).map_err(|conflict| replaced(&conflict))?;
             plan.planned.r#ref = Attr::Known(plan.planned.reference(Some(&place), Attr::Unknown, Attr::Unknown));
             return Ok(());
         };
         let before = prior.place()?;
         let moves = before.as_ref().is_some_and(|before| lies_elsewhere(before, &place));
+        if !moves {
+            self.hold(prior)?;
+        }
         if prior.status.text() == Some("missing") && !moves {
             return Err(vanished(&place.to_string(), prior.uid().unwrap_or("of unknown id")));
         }
@@ -56,17 +60,24 @@ impl BackupTargets {
         Ok(())
     }
 
+    /// Notes that what is stored does not outlive an object with this state, so that no plan makes it anew in its place.
+    pub(super) fn hold(&self, prior: &BackupTarget) -> Result<()> {
+        let policy = prior.deletion_policy.text().filter(|policy| matches!(*policy, "delete" | "prevent"));
+        let (Some(policy), Some(place)) = (policy, prior.place()?) else { return Ok(()) };
+        self.shared.register.held(self.shared.exclusive(&place), policy).map_err(|conflict| replaced(&conflict))
+    }
+
     /// Shows what a destroy takes away.
     pub(super) async fn announce_deletion(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
+        self.hold(prior)?;
         if let Some(storage) = self.open(prior)?
             && let Ok(contents) = storage.contents().await
         {
             refuse_foreign(&contents.foreign)?;
             context.report(Diagnostic::warning(
-                "A repository will be deleted",
+                format!("The repository at {} will be deleted", storage.describe()),
                 format!(
-                    "{} and everything in it goes: {} {}, {}.",
-                    storage.describe(),
+                    "Everything in it goes: {} {}, {}.",
                     contents.points,
                     if contents.points == 1 { "point" } else { "points" },
                     run::in_units(contents.bytes)
@@ -92,6 +103,7 @@ impl BackupTargets {
             _ => true,
         });
         let uid = self.ensure(context, here, &planned, storage).await?;
+        self.shared.register.made_at(&self.shared.exclusive(&place));
         if prior.is_none() {
             self.shared.took_over(&uid);
         }
@@ -122,8 +134,8 @@ impl BackupTargets {
         let blame = |action: &'static str| |failure: Failure| prior.blame(action, &failure);
         if self.is_used_elsewhere(prior, storage.as_ref()).await? {
             context.report(Diagnostic::warning(
-                "The repository is kept",
-                format!("{} belongs to another target by now, so it is not deleted.", storage.describe()),
+                format!("The repository at {} is kept", storage.describe()),
+                "It belongs to another target by now, so it is not deleted.",
             ));
             return Ok(());
         }
@@ -152,7 +164,7 @@ impl BackupTargets {
     pub(super) async fn import_storage(&self, imported: Imported) -> Result<BackupTarget> {
         let Imported { engine, connection, scope, name } = imported;
         let place = if connection == "local" {
-            Place::Local { path: format!("/{scope}") }
+            Place::Local { path: format!("/{}", scope.trim_start_matches('/')) }
         } else {
             let (bucket, prefix) = scope.split_once('/').unwrap_or((&scope, ""));
             Place::S3 { connection, bucket: bucket.to_owned(), prefix: prefix.to_owned() }
@@ -252,13 +264,23 @@ impl BackupTargets {
                 let uid = storage.check().await.map_err(blame("open the repository that is there"))?;
                 if !storage.is_read_only() {
                     context.report(Diagnostic::warning(
-                        "An existing repository was taken over",
-                        format!("{place} held repository {uid} already, and the password opens it."),
+                        format!("The repository at {place} was taken over"),
+                        format!("Repository {uid} was there already, and the password opens it."),
                     ));
                 }
                 uid
             }
             (Seen::Absent, Some(uid)) => return Err(vanished(&place, uid)),
+            (Seen::Absent, None) if target.expect_server_uid.is_known() => {
+                return Err(Diagnostics::error_at(
+                    Path::attribute("expect_server_uid"),
+                    "There is no repository",
+                    format!(
+                        "{place} holds none, and {} is expected. Nothing was made: leave it out to begin a new one.",
+                        target.expect_server_uid.text().unwrap_or_default()
+                    ),
+                ));
+            }
             (Seen::Absent, None) if storage.is_read_only() => {
                 return Err(Diagnostics::error_at(
                     Path::attribute("store"),
@@ -298,16 +320,18 @@ impl BackupTargets {
         let before = prior.and_then(|prior| prior.name.text());
         let own = Policy { target: target.name.text().unwrap_or_default().to_owned(), keep: target.keep()? };
         let theirs = storage.policy().await.map_err(|failure| target.blame("read the ledger", &failure))?;
-        if let Some(theirs) = theirs
-            .filter(|theirs| theirs.target != own.target && before != Some(&theirs.target) && theirs.keep != own.keep)
-            && let Some(keep) = theirs.keep
-        {
+        // A state without this target knows nothing of who set it, under whatever name: it may be another workspace.
+        let is_ours =
+            |theirs: &Policy| before.is_some_and(|before| theirs.target == own.target || theirs.target == before);
+        if let Some(theirs) = theirs.filter(|theirs| !is_ours(theirs) && theirs.keep != own.keep) {
+            let keeps = theirs.keep.map_or_else(|| "everything".to_owned(), |keep| keep.to_string());
             return Err(Diagnostics::error_at(
                 Path::attribute("retention"),
                 "Two policies on one repository",
                 format!(
-                    "The target {:?} of another provider or workspace keeps {keep} here. Retention belongs to the whole \
-                     repository: use the same policy, or another place. If that target is gone, remove `policy.json` from {}.",
+                    "The target {:?} of another provider, workspace or state keeps {keeps} here. Retention belongs to the whole \
+                     repository: use the same policy, which a later apply may change, or another place. If that target is \
+                     gone, remove `policy.json` from {}.",
                     theirs.target,
                     storage.describe_ledger()
                 ),
@@ -318,6 +342,7 @@ impl BackupTargets {
 
     /// Looks at the storage.
     pub(super) async fn refresh_storage(&self, state: BackupTarget) -> Result<BackupTarget> {
+        self.hold(&state)?;
         let Ok(Some(storage)) = self.open(&state) else { return Ok(state) };
         let seen = storage.look().await.map_err(|failure| state.blame("refresh the backup target", &failure))?;
         let Seen::Ready { keys } = seen else {
@@ -384,6 +409,14 @@ fn vanished(place: &str, uid: &str) -> Diagnostics {
              a new one, forget this resource with a `removed` block or `state rm`, and apply. To destroy what else there \
              is without it, use `destroy -refresh=false`."
         ),
+    )
+}
+
+fn replaced(conflict: &Conflict) -> Diagnostics {
+    Diagnostics::error_at(
+        Path::attribute("deletion_policy"),
+        "A replacement would lose what is stored",
+        format!("{conflict}."),
     )
 }
 

@@ -159,7 +159,10 @@ pub async fn call_provider<P: Provider>(server: &Server<P>, config: wire::Dynami
 
 /// No panic was caught on the way: one would have become such a diagnostic.
 pub fn without_panics(found: &[wire::Diagnostic]) -> Result<(), TestCaseError> {
-    match found.iter().find(|diagnostic| diagnostic.summary.contains("panicked")) {
+    let panicked = |diagnostic: &&wire::Diagnostic| {
+        [&diagnostic.summary, &diagnostic.detail].iter().any(|text| text.contains("panicked"))
+    };
+    match found.iter().find(panicked) {
         Some(diagnostic) => Err(TestCaseError::fail(format!("{diagnostic:?}"))),
         None => Ok(()),
     }

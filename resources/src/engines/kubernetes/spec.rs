@@ -116,9 +116,10 @@ fn passed(value: &Configured) -> Option<Value> {
         Configured::Null | Configured::Unknown(_) => return None,
         Configured::Bool(truth) => json!(truth),
         Configured::String(text) => json!(text),
+        // What no number of JSON here holds exactly, as 0.1, is the nearest that it does: nothing goes missing.
         Configured::Number(number) => match number.as_i64() {
             Some(whole) => json!(whole),
-            None => json!(number.as_exact_f64()?),
+            None => number.to_string().parse().unwrap_or(Value::Null),
         },
         Configured::List(values) | Configured::Set(values) | Configured::Tuple(values) => {
             values.iter().filter_map(passed).collect()
@@ -142,5 +143,17 @@ mod tests {
         let dynamic = Anything(Configured::object([("pre", Configured::Tuple(vec![hook]))]));
         let spec = Spec::default().anything("hooks", &Attr::Known(dynamic)).done();
         assert_eq!(spec, json!({ "hooks": { "pre": [{ "name": "freeze", "command": ["sync", 2] }] } }));
+    }
+
+    #[test]
+    fn no_number_goes_missing() {
+        for text in ["0", "-7", "0.1", "0.2", "100.1", "1.5", "9223372036854775808", "1e300", "-2.5e-7"] {
+            let number = Configured::Number(text.parse().unwrap());
+            let dynamic = Anything(Configured::Tuple(vec![number, Configured::string("after it")]));
+            let spec = Spec::default().anything("limits", &Attr::Known(dynamic)).done();
+            let nearest: f64 = text.parse().unwrap();
+            assert_eq!(spec["limits"][0].as_f64(), Some(nearest), "{text}: {spec}");
+            assert_eq!(spec["limits"][1], "after it");
+        }
     }
 }

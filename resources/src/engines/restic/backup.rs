@@ -1,7 +1,5 @@
 //! Backs paths up into a repository: the engine's side of the backup state machine.
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
@@ -56,15 +54,19 @@ impl Points for PathBackup {
 impl Backup for PathBackup {
     /// The first of the paths stands for all; each is looked at by [`Backup::histories`].
     async fn probe(&self) -> Result<Probe, EngineError> {
-        let first = self.options.paths.first().map(|path| folder::probe(path, None, false));
-        first.ok_or_else(|| EngineError::nothing_written("there are no paths to back up"))
+        match self.options.paths.first() {
+            Some(path) => Ok(folder::look(path, None, false).await),
+            None => Err(EngineError::nothing_written("there are no paths to back up")),
+        }
     }
 
     async fn histories(&self) -> Result<Vec<History>, EngineError> {
         let all = self.site.points().await.map_err(|error| failure(&error))?;
-        let history =
-            |path: &PathBuf| History { points: self.history(&all, path), probe: folder::probe(path, None, false) };
-        Ok(self.options.paths.iter().map(history).collect())
+        let mut histories = Vec::new();
+        for path in &self.options.paths {
+            histories.push(History { points: self.history(&all, path), probe: folder::look(path, None, false).await });
+        }
+        Ok(histories)
     }
 
     fn reads(&self) -> Option<String> {

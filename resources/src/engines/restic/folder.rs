@@ -8,6 +8,15 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statvfs, statx};
 
 use crate::run::{Inode, Probe, TargetState};
 
+/// [`probe`], beside the threads that answer calls and renew leases: a file system that hangs holds none of them up.
+pub async fn look(path: &Path, file_system: Option<&str>, may_make_parent: bool) -> Probe {
+    let (path, file_system) = (path.to_owned(), file_system.map(str::to_owned));
+    let work = move || probe(&path, file_system.as_deref(), may_make_parent);
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| unknown(format!("looking at it ended early: {error}")))
+}
+
 /// Looks at `path`. `file_system` is where an earlier restore left it, if there was one.
 /// `may_make_parent`: the folder that it goes into need not exist.
 pub fn probe(path: &Path, file_system: Option<&str>, may_make_parent: bool) -> Probe {

@@ -250,7 +250,7 @@ impl RestoreBlock for ResticRestore {
         Ok(Some(Look {
             target: to.display().to_string(),
             server_uid: None,
-            probe: folder::probe(&to, landmark, shared.is_drill()),
+            probe: folder::look(&to, landmark, shared.is_drill()).await,
             ledger,
         }))
     }

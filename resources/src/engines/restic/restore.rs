@@ -97,7 +97,7 @@ impl Restore for PathRestore {
         if let Some(folder) = &self.drill {
             drill::parent(folder, &self.to, false).map_err(|error| failure(&error))?;
         }
-        Ok(folder::probe(&self.to, self.file_system.as_deref(), self.drill.is_some()))
+        Ok(folder::look(&self.to, self.file_system.as_deref(), self.drill.is_some()).await)
     }
 
     async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError> {
@@ -139,8 +139,10 @@ impl Restore for PathRestore {
     async fn verify(&self, point: &PinnedPoint, _: &Journal) -> Result<(), EngineError> {
         // Every blob was checked against its name before it was written, and every file was renamed into place whole;
         // here it is made to outlive a power cut before the ledger says that it is done.
-        let synced = std::fs::File::open(&self.to).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
-        if let Err(error) = synced {
+        let to = self.to.clone();
+        let sync = move || std::fs::File::open(to).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+        // It takes as long as the disk does, and the lease is renewed meanwhile.
+        if let Err(error) = tokio::task::spawn_blocking(sync).await.unwrap_or_else(|error| Err(error.into())) {
             tracing::warn!(%error, "the file system could not be synced");
         }
         match std::fs::symlink_metadata(&self.to) {

@@ -10,7 +10,7 @@ mod process;
 mod reporter;
 mod wire;
 
-pub use client::Worker;
+pub use client::{ALLOCATOR, Worker};
 pub use messages::{Event, Job, Location, LockOrder, Order, Outcome, Stored};
 pub use process::worker_main;
 
