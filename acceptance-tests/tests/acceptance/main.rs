@@ -24,6 +24,7 @@ mod rebuild;
 mod requests;
 mod restic;
 mod s3;
+mod scenarios;
 mod secrets;
 mod sharing;
 mod state;
