@@ -8,6 +8,7 @@ mod choices;
 mod clusters;
 mod disks;
 mod docs;
+mod drills;
 mod examples;
 mod import;
 mod install;
