@@ -18,6 +18,7 @@ both_clis!(
     what_somebody_changes_of_a_schedule_or_a_secret_is_seen_and_put_right,
     what_k8up_can_not_say_is_an_error_while_planning,
     a_backup_stores_the_bytes_of_a_claim_and_a_restore_brings_them_back_once,
+    two_namespaces_begin_at_once_with_one_new_repository,
     a_claim_comes_back_in_another_namespace_where_it_is_made,
     a_schedule_does_not_store_a_new_volume_over_older_points,
     what_restic_could_not_restore_is_an_error_though_k8up_calls_it_a_success,
@@ -400,9 +401,20 @@ fn a_backup_stores_the_bytes_of_a_claim_and_a_restore_brings_them_back_once(scen
     ensure!(job["result"]["outcome"] == "restored" && job["result"]["bytes"] == 8, "{job}");
     scene.workspace.plan_is_empty()?;
 
-    // Once: neither applying again nor a lost state runs it again.
+    // Once: neither applying again nor a lost state runs it again, and neither does it when k8up's objects are gone.
     fs::write(folder.join("deep/file"), "newer")?;
+    for kind in ["Backup", "Restore"] {
+        let all = world.shared.api().list(K8up::API, kind, &world.name)?;
+        ensure!(!all.is_empty(), "there is no {kind}");
+        for object in all {
+            let name = object["metadata"]["name"].as_str().context("a name")?;
+            world.shared.api().delete_and_wait(K8up::API, kind, &world.name, name)?;
+        }
+    }
+    let jobs = || Ok(world.shared.api().list("batch/v1", "Job", &world.name)?.is_empty().then_some(()));
+    wait_for("k8up's Jobs to go with them", MINUTE, jobs)?;
     scene.workspace.apply()?.ok()?;
+    ensure!(world.snapshots()?.len() == 1, "it was backed up again");
     fs::remove_file(scene.workspace.state_file())?;
     scene.workspace.apply()?.ok()?;
     ensure!(fs::read_to_string(folder.join("deep/file"))? == "newer", "it was restored again");
@@ -416,6 +428,47 @@ fn a_backup_stores_the_bytes_of_a_claim_and_a_restore_brings_them_back_once(scen
     scene.workspace.apply()?.ok()?;
     ensure!(fs::read_to_string(folder.join("deep/file"))? == "precious");
     ensure!(!folder.join("other").exists(), "what the point does not hold is still there");
+    scene.workspace.plan_is_empty()
+}
+
+fn two_namespaces_begin_at_once_with_one_new_repository(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let namespaces = [world.name.clone(), world.shared.namespace("k8up-beside")?];
+    for namespace in &namespaces {
+        fs::write(world.shared.node.claim(namespace, "data")?.join("file"), namespace)?;
+        world.shared.node.hold(namespace);
+    }
+    let backed_up =
+        world.backed_up(1, "").replace("depends_on = [dr_backup_job.now]", "depends_on = [dr_backup_job.beside]");
+    let beside = format!(
+        r#"
+resource "dr_backup_target" "beside" {{
+  name  = "beside"
+  store = {{ s3 = "minio", bucket = "{bucket}", prefix = "volumes", credentials = "k8up_keys" }}
+  k8up  = {{ cluster = "prod", namespace = "{namespace}", password = "k8up_repository" }}
+}}
+
+resource "dr_backup_job" "beside" {{
+  name   = "beside"
+  target = dr_backup_target.beside.ref
+  k8up   = {{}}
+}}
+"#,
+        bucket = world.name,
+        namespace = namespaces[1],
+    );
+    scene.workspace.write(&format!("{backed_up}{beside}"))?;
+    let apply = scene.workspace.start_apply()?;
+    for namespace in &namespaces {
+        let pods = || Ok(world.shared.api().list("v1", "Pod", namespace)?.into_iter().next());
+        wait_for("a pod of each", MINUTE * 2, pods)?;
+    }
+    namespaces.iter().for_each(|namespace| world.shared.node.release(namespace));
+    apply.wait()?.ok()?;
+    let mut hosts: Vec<_> = world.snapshots()?.iter().map(|snapshot| snapshot["hostname"].clone()).collect();
+    hosts.sort_by_key(Value::to_string);
+    hosts.dedup();
+    ensure!(hosts.len() == 2, "{hosts:?}");
     scene.workspace.plan_is_empty()
 }
 

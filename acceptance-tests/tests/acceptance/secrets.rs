@@ -59,7 +59,7 @@ fn no_secret_is_in_any_byte_that_leaves_the_process(scene: &mut Scene) -> Result
 }
 
 /// Looks for the canaries, also spelled in hexadecimal and base64, in everything below a folder.
-fn search(folder: &Path, canaries: &[&str]) -> Result<()> {
+pub fn search(folder: &Path, canaries: &[&str]) -> Result<()> {
     if !folder.exists() {
         return Ok(());
     }

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
+use crate::secrets;
 
 both_clis!(
     a_target_and_its_schedules_are_made_in_one_apply_and_a_refresh_finds_nothing,
@@ -366,6 +367,7 @@ fn a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says(sce
     let cluster = Cluster::start()?;
     let velero = Velero::start(&cluster)?;
     let write = |scene: &Scene, more: &str| scene.workspace.write(&world.configuration(&cluster, more, "", ""));
+    scene.workspace.trace();
     write(scene, "")?;
     scene.workspace.apply()?.ok()?;
     drop(velero);
@@ -373,7 +375,18 @@ fn a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says(sce
     // How long it is tried is not the point here.
     scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
     scene.workspace.plan()?.fails(&["can't be reached"])?;
+    // Nothing is taken for removed that may still run.
+    let known = std::fs::read(scene.workspace.state_file())?;
+    scene.workspace.destroy()?.fails(&["can't be reached"])?;
     write(scene, ", unreachable = \"keep\"")?;
+    scene.workspace.destroy()?.fails(&["can't be reached"])?;
+    let addresses = |state: &[u8]| {
+        let state: Value = serde_json::from_slice(state)?;
+        let all = state["resources"].as_array().context("resources")?.iter();
+        Ok::<_, anyhow::Error>(all.map(|it| (it["type"].clone(), it["name"].clone())).collect::<Vec<_>>())
+    };
+    let left = std::fs::read(scene.workspace.state_file())?;
+    ensure!(addresses(&left)? == addresses(&known)?, "a destroy forgot what it could not remove");
     let run = scene.workspace.plan()?.ok()?;
     ensure!(
         run.said().matches("Connection `prod` can't be reached").count() == 1,
@@ -390,7 +403,10 @@ fn a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says(sce
     cluster.kill();
     let run = scene.workspace.destroy()?.ok()?;
     run.says(&["was not removed"])?;
-    Ok(())
+    // Of what opens the cluster nothing was written down on the way.
+    ensure!(scene.workspace.path("logs/trace.log").exists(), "there is no log to look at");
+    let folders = ["configuration", "logs", "home", "tmp"];
+    folders.iter().try_for_each(|folder| secrets::search(&scene.workspace.path(folder), &[cluster.token()]))
 }
 
 fn an_emptied_cluster_is_filled_again_by_one_apply(scene: &mut Scene) -> Result<()> {

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{Shared, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{STORAGE_CLASS, Shared, Velero, shared, wait_for};
 use acceptance_tests::servers::{Minio, S3};
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
@@ -19,6 +19,7 @@ both_clis!(
     a_roll_back_takes_the_claims_of_the_failed_restore_away,
     a_claim_in_the_way_is_deleted_only_when_it_is_saved_or_need_not_be,
     one_lost_namespace_of_two_is_an_error_and_comes_back_by_a_job_of_its_own,
+    what_a_restore_is_told_to_change_is_changed,
 );
 
 /// A bucket, and namespaces whose names begin with its own.
@@ -246,4 +247,82 @@ fn one_lost_namespace_of_two_is_an_error_and_comes_back_by_a_job_of_its_own(scen
     world.write(scene, &both, &restore("both", &both, ""))?;
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()
+}
+
+/// Storage classes, Velero's own modifiers and hooks, each in a copy of the namespace. A record of another engine's runs that
+/// lies in it is left out by Velero.
+fn what_a_restore_is_told_to_change_is_changed(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let (api, namespace) = (world.shared.api(), world.name.clone());
+    world.fill(&namespace, "one")?;
+    api.apply(&json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": "web", "namespace": namespace, "labels": { "app": "web" } },
+        "spec": { "nodeSelector": { "nowhere": "true" }, "containers": [{ "name": "web", "image": "example/web" }] },
+    }))?;
+    api.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": { "record.json": "{}" },
+        "metadata": {
+            "name": "dr-run-1", "namespace": namespace,
+            "labels": { "dr/ledger": "run", "velero.io/exclude-from-backup": "true" },
+        },
+    }))?;
+    let rules = json!({
+        "version": "v1",
+        "resourceModifierRules": [{
+            "conditions": { "groupResource": "configmaps", "resourceNameRegex": "^letters$" },
+            "patches": [{ "operation": "replace", "path": "/data/first", "value": "modified" }],
+        }],
+    });
+    api.apply(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": { "rules.yaml": rules.to_string() },
+        "metadata": { "name": format!("{namespace}-rules"), "namespace": Velero::NAMESPACE },
+    }))?;
+    api.apply(&json!({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": { "name": "slow" },
+        "provisioner": "example.com/slow",
+    }))?;
+    world.write(scene, &[&namespace], "")?;
+    scene.workspace.apply()?.ok()?;
+
+    let copy = |name: &str, arguments: &str| {
+        format!(
+            r#"resource "dr_restore_job" "{name}" {{
+  name   = "{namespace}-{name}"
+  source = dr_backup_target.main.ref
+  velero = {{
+    included_namespaces = ["{namespace}"]
+    namespace_mapping   = {{ {namespace} = "{namespace}-{name}" }}
+    {arguments}
+  }}
+}}
+"#
+        )
+    };
+    let hooks = r#"hooks = {
+      resources = [{
+        name           = "prepare"
+        labelSelector  = { matchLabels = { app = "web" } }
+        postHooks      = [{ init = { initContainers = [{ name = "prepare", image = "example/prepare", command = ["true"] }] } }]
+      }]
+    }"#;
+    let classes = copy("classes", &format!("storage_class_mapping = {{ {STORAGE_CLASS} = \"slow\" }}\n    {hooks}"));
+    let modified = copy("modified", &format!("resource_modifier = \"{namespace}-rules\""));
+    world.write(scene, &[&namespace], &format!("{classes}{modified}"))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+
+    let (classes, modified) = (format!("{namespace}-classes"), format!("{namespace}-modified"));
+    let claim = world.claim(&classes)?.context("no claim")?;
+    ensure!(claim["spec"]["storageClassName"] == "slow", "{claim}");
+    let pod = api.get("v1", "Pod", &classes, "web")?.context("no pod")?;
+    ensure!(pod["spec"]["initContainers"][0]["name"] == "prepare", "{pod}");
+    ensure!(world.letter(&classes)?.as_deref() == Some("one"));
+    ensure!(world.letter(&modified)?.as_deref() == Some("modified"), "{:?}", world.letter(&modified)?);
+    let claim = world.claim(&modified)?.context("no claim")?;
+    ensure!(claim["spec"]["storageClassName"] == STORAGE_CLASS, "{claim}");
+    for copy in [classes, modified] {
+        ensure!(api.get("v1", "ConfigMap", &copy, "dr-run-1")?.is_none(), "a record of runs came to {copy}");
+    }
+    Ok(())
 }

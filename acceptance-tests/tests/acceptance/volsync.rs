@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{
-    Cluster, Definitions, Node, STORAGE_CLASS, Shared, VolSync, shared, wait_for,
-};
+use acceptance_tests::servers::kubernetes::{Cluster, Node, STORAGE_CLASS, Shared, VolSync, shared, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -22,12 +20,12 @@ both_clis!(
     a_secret_that_something_else_makes_is_waited_for_and_never_written,
     something_new_is_not_stored_over_older_points,
     an_older_point_is_restored_in_place_once_while_nothing_uses_the_claim,
-    a_claim_goes_back_to_yesterday_while_flux_and_argo_stand_by,
     a_claim_that_is_lost_is_made_and_filled_before_its_schedule_begins,
     one_apply_installs_what_its_target_restore_and_schedule_wait_for,
     a_restore_without_its_crd_makes_no_claim,
     a_repository_without_points_never_becomes_an_empty_volume,
     a_backup_job_stores_one_point_and_removes_none,
+    a_backup_job_leaves_the_schedule_beside_it_alone_and_stores_again_what_that_removed,
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
     a_run_whose_process_is_killed_is_taken_over_by_the_next_apply,
     nothing_is_stored_of_a_claim_while_it_is_restored,
@@ -316,6 +314,10 @@ fn what_volsync_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Res
         scene.workspace.write(&good.replace(from, to))?;
         scene.workspace.plan()?.fails(expected)?;
     }
+    // Nobody can look into a claim.
+    let emptied = world.restore("", "when = \"target_missing_or_empty\"");
+    scene.workspace.write(&format!("{good}{emptied}"))?;
+    scene.workspace.plan()?.fails(&["It can't be told whether the target is empty", "use `target_missing`"])?;
     // Two sources of one repository would remove each other's snapshots.
     let second = good.split("resource \"dr_backup_schedule\"").nth(1).context("there is a schedule")?;
     let second = second.replace("\"hourly\"", "\"daily\"");
@@ -438,80 +440,6 @@ fn an_older_point_is_restored_in_place_once_while_nothing_uses_the_claim(scene: 
     std::fs::remove_file(scene.workspace.state_file())?;
     scene.workspace.apply()?.ok()?;
     ensure!(fs::read_to_string(world.folder.join("file"))? == "newer", "it ran twice");
-    scene.workspace.plan_is_empty()
-}
-
-/// The real API server with the real definitions; neither Flux nor Argo CD runs, so nobody answers what they are asked.
-fn a_claim_goes_back_to_yesterday_while_flux_and_argo_stand_by(scene: &mut Scene) -> Result<()> {
-    let world = World::new(scene)?;
-    let (api, name) = (world.shared.api(), &world.name);
-    api.define(&[Definitions::FLUX_KUSTOMIZE, Definitions::ARGO_CD])?;
-    let configuration = world.configuration("");
-    scene.workspace.write(&configuration)?;
-    scene.workspace.apply()?.ok()?;
-    world.synced(&Value::Null)?;
-    fs::write(world.folder.join("file"), "spoilt")?;
-    world.back_up_again()?;
-    let snapshots = world.snapshots()?;
-    let time = snapshots[0]["time"].as_str().context("a snapshot has a time")?;
-
-    let labels = json!({ "app": "web" });
-    let workload = json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "namespace": name },
-        "spec": {
-            "replicas": 2,
-            "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": {
-                    "terminationGracePeriodSeconds": 0,
-                    "containers": [{
-                        "name": "web", "image": "example/web",
-                        "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
-                    }],
-                    "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }],
-                },
-            },
-        },
-    });
-    let kustomization = json!({
-        "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
-        "metadata": { "name": "apps", "namespace": name },
-        "spec": { "interval": "10m", "prune": true, "sourceRef": { "kind": "GitRepository", "name": "apps" } },
-    });
-    let application = json!({
-        "apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": { "name": "web", "namespace": name },
-        "spec": {
-            "project": "default",
-            "destination": { "namespace": name, "server": "https://kubernetes.default.svc" },
-            "source": { "repoURL": "https://git.example.com/apps.git", "path": "web" },
-            "syncPolicy": { "automated": { "prune": true, "selfHeal": true } },
-        },
-    });
-    let owners = [workload, kustomization, application];
-    owners.iter().try_for_each(|object| api.apply(object).map(drop))?;
-    let ready = |object: &Value| object["status"]["readyReplicas"] == 2;
-    api.wait("apps/v1", "Deployment", name, "web", MINUTE, ready)?;
-    let look = |object: &Value| {
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let (version, kind, own) =
-            (text(&object["apiVersion"]), text(&object["kind"]), text(&object["metadata"]["name"]));
-        api.get(&version, &kind, name, &own)?.with_context(|| format!("{kind} {own} is gone"))
-    };
-    let before = owners.iter().map(look).collect::<Result<Vec<_>>>()?;
-
-    let quiesce = "{ scale_down = [\"deployment/web\"], suspend = [\"kustomization/apps\", \"application/web\"] }";
-    let more = format!("when = \"always\"\n  recovery_point = {{ at = \"{time}\" }}\n  quiesce = {quiesce}");
-    scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
-    scene.workspace.write(&format!("{configuration}{}", world.restore("", &more)))?;
-    scene.workspace.apply()?.ok().with_context(|| world.log())?;
-    ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
-    for (before, after) in before.iter().zip(owners.iter().map(look)) {
-        let (after, kind) = (after?, &before["kind"]);
-        ensure!(after["spec"] == before["spec"], "{kind}: {} was {}", after["spec"], before["spec"]);
-        let generation = |object: &Value| object["metadata"]["generation"].as_i64().unwrap_or_default();
-        ensure!(generation(&after) == generation(before) + 2, "{kind} was not taken down and brought back: {after}");
-    }
     scene.workspace.plan_is_empty()
 }
 
@@ -648,6 +576,71 @@ resource "dr_backup_job" "now" {{
     let left = world.shared.api().list(VolSync::API, "ReplicationSource", &world.name)?;
     ensure!(left.is_empty(), "{left:?}");
     Ok(())
+}
+
+fn a_backup_job_leaves_the_schedule_beside_it_alone_and_stores_again_what_that_removed(
+    scene: &mut Scene,
+) -> Result<()> {
+    let world = World::new(scene)?;
+    let api = world.shared.api();
+    let with = |run: u8| {
+        let job = format!(
+            r#"
+resource "dr_backup_job" "now" {{
+  name     = "now"
+  target   = dr_backup_target.main.ref
+  triggers = {{ run = "{run}" }}
+  volsync  = {{ pvc = "data", copy_method = "Snapshot" }}
+}}
+"#
+        );
+        format!("{}{job}", world.configuration(""))
+    };
+    // Both begin at once, and there is no repository yet.
+    scene.workspace.write(&with(1))?;
+    world.shared.node.hold(&world.name);
+    let apply = scene.workspace.start_apply()?;
+    let movers = || Ok((api.list("v1", "Pod", &world.name)?.len() == 2).then_some(()));
+    wait_for("a mover of each", MINUTE * 2, movers)?;
+    world.shared.node.release(&world.name);
+    apply.wait()?.ok().with_context(|| world.log())?;
+    let schedule = world.synced(&Value::Null)?;
+    // A mover that meets the lock of the other one is started again, and stores once more.
+    let stored = world.snapshots()?.len();
+    ensure!(stored >= 2, "{stored}");
+    scene.workspace.plan_is_empty()?;
+
+    // The run of a schedule that keeps one point a day ends just after the job's.
+    fs::write(world.folder.join("file"), "newer")?;
+    scene.workspace.write(&with(2))?;
+    let apply = scene.workspace.start_apply()?;
+    let of_job = || {
+        let mut all = api.list(VolSync::API, "ReplicationSource", &world.name)?;
+        all.retain(|source| source["metadata"]["name"] != "hourly");
+        Ok(all.into_iter().next())
+    };
+    let first = wait_for("the job's source", MINUTE * 2, of_job)?;
+    let name = first["metadata"]["name"].as_str().context("a name")?;
+    let finalizers = |all: &[&str]| {
+        let patch = json!({ "metadata": { "finalizers": all } });
+        api.patch(VolSync::API, "ReplicationSource", &world.name, name, &patch).map(drop)
+    };
+    finalizers(&["test/held"])?;
+    let leaves = |source: Option<Value>| source.filter(|it| it["metadata"]["deletionTimestamp"].is_string());
+    wait_for("the job's source to go", MINUTE * 2, || Ok(leaves(of_job()?)))?;
+    let removed = world.snapshots()?.pop().context("a snapshot")?["id"].clone();
+    world.restic("docs", &["forget", removed.as_str().context("an id")?])?;
+    finalizers(&[])?;
+    apply.wait()?.ok().with_context(|| world.log())?;
+
+    let snapshots = world.snapshots()?;
+    ensure!(snapshots.len() == stored + 1, "{snapshots:?}");
+    let result = scene.workspace.attributes("dr_backup_job.now")?["result"].clone();
+    ensure!(result["point"]["id"] == snapshots[stored]["id"] && result["point"]["id"] != removed, "{result}");
+    let now = world.get("ReplicationSource", "hourly")?;
+    ensure!(now["spec"] == schedule["spec"], "{} was {}", now["spec"], schedule["spec"]);
+    ensure!(now["status"]["lastSyncTime"] == schedule["status"]["lastSyncTime"], "the schedule ran: {now}");
+    scene.workspace.plan_is_empty()
 }
 
 fn a_restore_that_fails_half_way_is_rolled_back_to_what_was_there(scene: &mut Scene) -> Result<()> {

@@ -216,6 +216,8 @@ impl Backup for VolumeBackup {
         }
         let old: BTreeSet<String> = self.points().await?.into_iter().map(|point| point.id).collect();
         let wanted = self.wanted(None).await?;
+        let made = self.site.make_for_others().await;
+        made.map_err(|error| EngineError { before_first_write: true, ..failure(&error) })?;
         let name = self.orders.free_name(&BACKUP, &record).await?;
         let mut spec = self.spec.clone();
         let mut tags = spec["tags"].as_array().cloned().unwrap_or_default();

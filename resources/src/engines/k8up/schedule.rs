@@ -21,6 +21,7 @@ use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
 use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of, secret_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
+use crate::engines::restic::site::Site;
 use crate::reference::{Place, Reference};
 use crate::retention::Keep;
 use crate::run::History;
@@ -386,7 +387,9 @@ impl ScheduleBlock for K8upSchedule {
             None => None,
         };
         let body = self.body(schedule, &backend, archive.as_ref());
-        let settle = Box::new(Taken { name: name.clone(), absent: absent(&body) });
+        let repository = repository::open(shared, target, &path, true).ok().flatten();
+        let runs = repository.filter(|_| !schedule.paused);
+        let settle = Box::new(Taken { name: name.clone(), absent: absent(&body), runs });
         let mut wanted: Vec<Wanted> = archive.into_iter().map(|archive| archive.bucket.secret).collect();
         wanted.push(Wanted { kind: SCHEDULE, name, body: Some(body), lasting: false });
         let waiting = shared.waiting.clone();
@@ -431,6 +434,8 @@ struct Taken {
     name: String,
     /// The kinds of runs that there are none of.
     absent: Vec<String>,
+    /// The repository of the others, where we can open it.
+    runs: Option<Site>,
 }
 
 /// The fields of a spec that are to be absent.
@@ -464,6 +469,20 @@ fn ready(object: &DynamicObject) -> Option<&Value> {
 
 #[async_trait]
 impl Settle for Taken {
+    /// Schedules of several namespaces may begin with one repository at the same minute.
+    async fn before_write(
+        &self,
+        wanted: &Wanted,
+        live: Option<&DynamicObject>,
+        _: Option<&str>,
+    ) -> std::result::Result<(), Failure> {
+        if let (true, None, Some(repository)) = (wanted.kind == SCHEDULE, live, &self.runs) {
+            // Where we can't, k8up makes it, as it would without us.
+            let _ = repository.make_for_others().await;
+        }
+        Ok(())
+    }
+
     async fn settle(
         &self,
         cluster: &Cluster,

@@ -40,6 +40,17 @@ impl Site {
         }
     }
 
+    /// Makes the repository where there is none, before processes of another engine begin: each of them that finds none makes
+    /// one, and of two that do so together neither opens what the other made, nor does anybody afterwards.
+    pub async fn make_for_others(&self) -> Result<(), EngineError> {
+        match Site::look(self).await? {
+            Found::Absent | Found::InterruptedInit => {
+                Site { read_only: false, ..self.clone() }.make_or_adopt(true).await.map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Tries the password; the repository's id.
     async fn try_password(&self) -> Result<String, EngineError> {
         match self.order(Job::Check).await? {

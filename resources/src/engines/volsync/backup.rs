@@ -17,6 +17,9 @@ use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{Backup, BackupStored, EngineError, FirstUse, Held, Journal, Listing, Points, Probe, ReadBack};
 use crate::waiting::Patience;
 
+/// How often a snapshot is stored that the retention of another run has removed before anybody saw it.
+const TRIES: usize = 3;
+
 /// A claim to back up.
 pub struct ClaimBackup {
     /// What moves the bytes.
@@ -30,6 +33,23 @@ pub struct ClaimBackup {
 impl ClaimBackup {
     async fn all(&self) -> Result<Vec<Point>, EngineError> {
         site::points(&self.repository).await.map_err(|error| failure(&error))
+    }
+
+    /// Has one snapshot stored; the beginning of its id.
+    async fn store(&self, journal: &Journal) -> Result<String, EngineError> {
+        let record = journal.record().await;
+        let name = engine_object_name(&record.name, &record.key);
+        let spec = self.spec(&record.key);
+        // A second backup is harmless, a missing one is not.
+        if !self.mover.is_under_way(&name, &spec, journal).await? {
+            self.mover.order(&name, &spec, journal).await?;
+        }
+        let ended = self.mover.ended(&name, &record.key).await;
+        // A failed one is begun anew for ever.
+        let cleared = self.mover.clear(&name).await;
+        let log = ended?;
+        let id = saved(&log)?.to_owned();
+        cleared.map(|()| id)
     }
 
     /// Every run of VolSync's removes what it is not told to keep, and the schedule's own policy is for the schedule to apply.
@@ -95,25 +115,29 @@ impl Backup for ClaimBackup {
         if cluster.get(&Kind::PVC, namespace, claim).await.map_err(before)?.is_none() {
             return Err(EngineError::nothing_written(format!("{} does not exist", Kind::PVC.called(namespace, claim))));
         }
-        let record = journal.record().await;
-        let name = engine_object_name(&record.name, &record.key);
-        let spec = self.spec(&record.key);
-        // A second backup is harmless, a missing one is not.
-        if !self.mover.is_under_way(&name, &spec, journal).await? {
-            self.mover.order(&name, &spec, journal).await?;
+        let made = self.repository.make_for_others().await;
+        made.map_err(|error| EngineError { before_first_write: true, ..failure(&error) })?;
+        let mut gone = Vec::new();
+        while gone.len() < TRIES {
+            let id = self.store(journal).await?;
+            let all = self.all().await?;
+            // The schedule's source names its snapshots alike. When it ends while this one is made, what it keeps of an hour
+            // or a day is its own.
+            let Some(point) = all.iter().find(|point| point.id.starts_with(&id)) else {
+                gone.push(id);
+                continue;
+            };
+            let unreadable = || EngineError::new(format!("snapshot {id} was saved and can't be read"));
+            let stored = as_run_point(point).ok_or_else(unreadable)?;
+            // Programs before restic 0.17 wrote no figures down; an empty claim was an error above.
+            let held = Held { bytes: stored.bytes.unwrap_or_default(), items: stored.items.unwrap_or(1) };
+            return Ok(BackupStored { point: stored.pinned(), held, warnings: Vec::new() });
         }
-        let ended = self.mover.ended(&name, &record.key).await;
-        // A failed one is begun anew for ever.
-        let cleared = self.mover.clear(&name).await;
-        let log = ended?;
-        let id = saved(&log)?;
-        cleared?;
-        let all = self.all().await?;
-        let stored = all.iter().find(|point| point.id.starts_with(id)).and_then(as_run_point);
-        let stored = stored.ok_or_else(|| EngineError::new(format!("snapshot {id} was saved and is not listed")))?;
-        // Programs before restic 0.17 wrote no figures down; an empty claim was an error above.
-        let held = Held { bytes: stored.bytes.unwrap_or_default(), items: stored.items.unwrap_or(1) };
-        Ok(BackupStored { point: stored.pinned(), held, warnings: Vec::new() })
+        Err(EngineError::new(format!(
+            "snapshots {} were saved and removed again before they were seen: by the retention of whatever else backs up into \
+             this repository, most likely a schedule that runs all the time",
+            gone.join(", ")
+        )))
     }
 
     async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {

@@ -16,6 +16,7 @@ use crate::engines::declared::Declared;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
 use crate::engines::kubernetes::{alerts, imported};
 use crate::engines::restic::restore::as_run_point;
+use crate::engines::restic::site::Site;
 use crate::reference::Reference;
 use crate::retention::Keep;
 use crate::run::{History, Probe};
@@ -199,7 +200,9 @@ impl ScheduleBlock for VolsyncSchedule {
         let body = Some(self.body(schedule, &repository, has_ca));
         let wanted = vec![Wanted { kind: SOURCE, name: name.clone(), body, lasting: false }];
         let force = self.force_conflicts == Attr::Known(true);
-        let (settle, waiting) = (Box::new(Taken { name, force }), shared.waiting.clone());
+        let repository = site::repository(shared, target, &path).ok().flatten();
+        let runs_at_once = repository.filter(|_| !schedule.paused);
+        let (settle, waiting) = (Box::new(Taken { name, force, runs_at_once }), shared.waiting.clone());
         let mut objects = Objects::new(cluster, namespace.to_owned(), wanted, INSTALLED_BY, waiting, settle);
         objects.force = force;
         Ok(Some(Box::new(objects)))
@@ -261,6 +264,8 @@ struct Taken {
     name: String,
     /// Whether a restore that holds it is overruled.
     force: bool,
+    /// The repository that a source writes to as soon as it is made, where we can open it.
+    runs_at_once: Option<Site>,
 }
 
 impl Taken {
@@ -300,6 +305,10 @@ impl Settle for Taken {
         live: Option<&DynamicObject>,
         _: Option<&str>,
     ) -> std::result::Result<(), Failure> {
+        if let (None, Some(repository)) = (live, &self.runs_at_once) {
+            // A backup job may begin beside it. Where we can't, VolSync makes it, as it would without us.
+            let _ = repository.make_for_others().await;
+        }
         if self.force || !live.is_some_and(rest::rests) {
             return Ok(());
         }
@@ -339,7 +348,7 @@ mod tests {
             let status = json!({ "conditions": [condition] });
             serde_json::from_value(json!({ "metadata": { "name": "docs" }, "status": status })).unwrap()
         };
-        let taken = Taken { name: "docs".to_owned(), force: false };
+        let taken = Taken { name: "docs".to_owned(), force: false, runs_at_once: None };
         assert_eq!(taken.unavailable(&source("no such claim")).as_deref(), Some("VolSync refuses it: no such claim"));
         let second =
             format!("Operation cannot be fulfilled on jobs.batch \"volsync-src-docs\": {CONFLICT} and try again");
