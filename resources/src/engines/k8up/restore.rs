@@ -208,7 +208,7 @@ impl Orders {
                 };
                 Err(EngineError::new(format!("{called} failed: {why}{log}")))
             }
-            End::Untouched => Err(self.take_back(&RESTORE, name).await?),
+            end @ (End::Untouched | End::Crowded) => Err(self.take_back(&RESTORE, name, &end).await?),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::reference::{Place, Reference};
 use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
-use crate::waiting::Patience;
+use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
@@ -472,9 +472,13 @@ impl Settle for Taken {
     ) -> std::result::Result<Vec<String>, Failure> {
         self.clear(cluster, namespace).await?;
         let began = tokio::time::Instant::now();
+        let mut silence = Silence::of(cluster.waiting(), SILENCE);
         loop {
             let found = cluster.get(&SCHEDULE, namespace, &self.name).await?;
             let seen = found.as_ref().and_then(ready);
+            if !silence.goes_on(seen.is_some()) {
+                return Err(Failure::new(too_many_wait("k8up", SILENCE, INSTALLED_BY.depends_on), Blame::Block));
+            }
             if seen.is_some_and(|ready| ready["status"] == "True") {
                 return Ok(Vec::new());
             }
