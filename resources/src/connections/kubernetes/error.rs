@@ -114,6 +114,18 @@ pub enum ClusterError {
         /// The fields that it names.
         fields: Vec<String>,
     },
+    /// The installed version of the kind has no such fields.
+    #[error("{object} can't be on cluster `{cluster}`: the installed version of {kind} has no {}", fields.join(", and no "))]
+    Lacks {
+        /// The connection.
+        cluster: String,
+        /// The object.
+        object: String,
+        /// The kind.
+        kind: String,
+        /// The fields: `.spec.skipImmediately`.
+        fields: Vec<String>,
+    },
     /// A webhook that has to be asked can't be called.
     #[error("the webhook \"{name}\" of cluster `{cluster}` can't be called: {message}")]
     Webhook {
@@ -247,7 +259,7 @@ pub(super) fn refused(asked: &Asked<'_>, status: u16, body: &[u8]) -> ClusterErr
         return ClusterError::Webhook { cluster, name, message };
     }
     if let Some(fields) = undeclared(&message) {
-        return ClusterError::Invalid { cluster, object, message, fields };
+        return ClusterError::Lacks { cluster, object, kind: asked.kind.kind.to_string(), fields };
     }
     match (status, answer.reason.as_str()) {
         (401, _) => ClusterError::Unauthorized { cluster, message },
@@ -352,8 +364,9 @@ fn unavailable_webhook(status: u16, message: &str) -> Option<String> {
 
 /// The fields that the installed version lacks, in either wording: that of server-side apply, and that of strict decoding.
 fn undeclared(message: &str) -> Option<Vec<String>> {
-    let typed = message.split("field not declared in schema").next().filter(|before| before.len() < message.len());
-    let typed = typed.and_then(|before| before.trim_end().trim_end_matches(':').rsplit([' ', '\n']).next());
+    let mut typed: Vec<&str> = message.split(": field not declared in schema").collect();
+    typed.pop();
+    let typed = typed.into_iter().filter_map(|before| before.rsplit([' ', '\n']).next());
     let strict = message.split("unknown field \"").skip(1).filter_map(|rest| rest.split_once('"'));
     let mut fields: Vec<String> = strict.map(|(field, _)| format!(".{field}")).collect();
     fields.extend(typed.map(str::to_owned));

@@ -285,11 +285,17 @@ async fn what_the_installed_version_lacks_is_said_with_its_fields() {
              not declared in schema",
             ".spec.skipImmediately",
         ),
+        (
+            500,
+            "failed to create typed patch object (velero/daily; velero.io/v1, Kind=Schedule): errors:\n  .spec.template.a: \
+             field not declared in schema\n  .spec.b: field not declared in schema",
+            ".spec.template.a, and no .spec.b",
+        ),
     ] {
-        match refusal(status(code, "", message, json!({}))).await {
-            ClusterError::Invalid { fields, .. } => assert_eq!(fields, [field]),
-            error => panic!("{error}"),
-        }
+        let error = refusal(status(code, "", message, json!({}))).await;
+        assert!(matches!(error, ClusterError::Lacks { .. }), "{error}");
+        let lacks = "Schedule velero/daily can't be on cluster `prod`: the installed version of Schedule has no ";
+        assert_eq!(error.to_string(), format!("{lacks}{field}"));
     }
 }
 
