@@ -183,6 +183,8 @@ pub struct Forbidden {
     pub cluster: String,
     /// What was to be done.
     pub verb: String,
+    /// Everything that is needed for it: the server asks for one right after the other.
+    pub verbs: Vec<String>,
     /// The resource, `pods/log` with its part.
     pub resource: String,
     /// Its group; empty for the core.
@@ -198,7 +200,7 @@ pub struct Forbidden {
 impl Forbidden {
     /// The RBAC rule that is missing, in YAML.
     pub fn rule(&self) -> String {
-        format!("- apiGroups: [{:?}]\n  resources: [{:?}]\n  verbs: [{:?}]", self.group, self.resource, self.verb)
+        format!("- apiGroups: [{:?}]\n  resources: [{:?}]\n  verbs: {:?}", self.group, self.resource, self.verbs)
     }
 }
 
@@ -239,6 +241,8 @@ pub(super) struct Asked<'a> {
     pub name: &'a str,
     /// `log` of `pods/log`.
     pub part: &'static str,
+    /// Whether it is applied server-side.
+    pub applies: bool,
 }
 
 /// What the server's refusal means.
@@ -377,10 +381,14 @@ fn forbidden(asked: &Asked<'_>, message: &str) -> Forbidden {
     let after = |marker: &str| message.split_once(marker).map(|(_, rest)| rest);
     let quoted = |marker: &str| after(marker).and_then(|rest| rest.split_once('"')).map(|(text, _)| text.to_owned());
     let verb = after("cannot ").and_then(|rest| rest.split_once(' ')).map(|(verb, _)| verb.to_owned());
+    let verb = verb.unwrap_or_else(|| asked.verb.to_owned());
+    // What is applied server-side is made when it is not there.
+    let verbs = if asked.applies { vec!["create".to_owned(), "patch".to_owned()] } else { vec![verb.clone()] };
     let part = if asked.part.is_empty() { String::new() } else { format!("/{}", asked.part) };
     Forbidden {
         cluster: asked.cluster.to_owned(),
-        verb: verb.unwrap_or_else(|| asked.verb.to_owned()),
+        verb,
+        verbs,
         resource: quoted(" resource \"").unwrap_or_else(|| format!("{}{part}", asked.kind.plural)),
         group: quoted("API group \"").unwrap_or_else(|| asked.kind.group.to_string()),
         namespace: quoted("in the namespace \"").unwrap_or_default(),

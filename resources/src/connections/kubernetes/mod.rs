@@ -312,6 +312,7 @@ impl Cluster {
         let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict{how}");
         let mut call = self.call(Method::PATCH, "patch", kind, namespace, name, path);
         call.content_type = APPLY;
+        call.asked.applies = true;
         call.body = identified(kind, namespace, Some(name), body).to_string().into_bytes();
         call
     }
@@ -451,7 +452,7 @@ impl Cluster {
         name: &'a str,
         path: String,
     ) -> Call<'a> {
-        let asked = Asked { cluster: self.name(), verb, kind, namespace, name, part: "" };
+        let asked = Asked { cluster: self.name(), verb, kind, namespace, name, part: "", applies: false };
         Call { asked, method, path, content_type: JSON, body: Vec::new(), upgrade: Vec::new() }
     }
 

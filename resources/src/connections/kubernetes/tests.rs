@@ -29,7 +29,15 @@ fn no_refusal_makes_its_reading_panic() {
         answer(404, "404 page not found"),
     ];
     let bodies: Vec<&[u8]> = examples.iter().map(|example| example.body().as_slice()).collect();
-    let asked = Asked { cluster: "prod", verb: "get", kind: &Kind::SECRET, namespace: "a", name: "b", part: "" };
+    let asked = Asked {
+        cluster: "prod",
+        verb: "get",
+        kind: &Kind::SECRET,
+        namespace: "a",
+        name: "b",
+        part: "",
+        applies: false,
+    };
     for code in [400, 401, 403, 404, 409, 422, 500] {
         crate::noise::survives(&bodies, |body| refused(&asked, code, body).to_string());
     }
@@ -204,6 +212,10 @@ async fn a_missing_right_prints_the_rule_that_gives_it() {
       resources: ["schedules"]
       verbs: ["patch"]
     "#);
+    // What is applied is made where it is not there.
+    let cluster = Script::new([status(403, "Forbidden", message, json!({}))]).cluster();
+    let error = cluster.apply(&SCHEDULE, "velero", "daily", json!({}), false).await.unwrap_err().to_string();
+    assert!(error.ends_with("  verbs: [\"create\", \"patch\"]\n"), "{error}");
     let message =
         "nodes is forbidden: User \"ada\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
     let cluster = Script::new([status(403, "Forbidden", message, json!({}))]).cluster();
