@@ -91,6 +91,17 @@ pub trait Settle: Send + Sync {
         Ok(())
     }
 
+    /// Does what the engine has to know before an object that is there is changed.
+    async fn before_change(
+        &self,
+        _: &Cluster,
+        _namespace: &str,
+        _: &Wanted,
+        _live: &DynamicObject,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Whether a lasting object that is there, with another value, may still be replaced: nothing depends on it.
     async fn may_replace(&self, _: &Cluster, _: &str, _: &DynamicObject) -> Result<bool, Failure> {
         Ok(false)
@@ -307,7 +318,12 @@ impl Objects {
     async fn take(&self, step: Step<'_>) -> Result<Arc<DynamicObject>, Failure> {
         match step {
             Step::Keep(live) => Ok(live),
-            Step::Write(wanted, body, live) => Ok(Arc::new(self.write(wanted, body, live.as_deref()).await?)),
+            Step::Write(wanted, body, live) => {
+                if let Some(live) = live.as_deref() {
+                    self.settle.before_change(&self.cluster, &self.namespace, wanted, live).await?;
+                }
+                Ok(Arc::new(self.write(wanted, body, live.as_deref()).await?))
+            }
         }
     }
 
