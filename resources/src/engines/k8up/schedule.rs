@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::archive::{Archive, OpenArchive};
 use super::backend::{self, Backend};
 use super::claims::{self, Labels};
+use super::opener::Opener;
 use super::target::INSTALLED_BY;
 use super::{ENGINE, repository};
 use crate::clock;
@@ -19,7 +20,7 @@ use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
 use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
-use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of, secret_of};
+use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::reference::{Place, Reference};
 use crate::retention::Keep;
@@ -369,14 +370,14 @@ impl ScheduleBlock for K8upSchedule {
     fn open(&self, shared: &Shared, schedule: &ScheduleArguments<'_>) -> Result<Option<Box<dyn Declared>>> {
         let target = schedule.target;
         let scope = namespace_of(&target.scope);
-        let (Some(connection), Some(namespace), Some(secret), true) =
-            (target.connection.text(), scope.text(), secret_of(target), self.to_object().is_wholly_known())
+        let (Some(connection), Some(namespace), Some(opener), true) =
+            (target.connection.text(), scope.text(), Opener::of(target), self.to_object().is_wholly_known())
         else {
             return Ok(None);
         };
         let path = Path::attribute("target");
         let Some(cluster) = shared.cluster(connection, &path.clone().then("connection"))? else { return Ok(None) };
-        let Some(backend) = backend::of(shared, target, &path, &secret)? else { return Ok(None) };
+        let Some(backend) = backend::of(shared, target, &path, &opener)? else { return Ok(None) };
         let name = schedule.name.to_owned();
         let archive = match self.archive.known() {
             Some(archive) => match archive.open(shared, &name)? {
