@@ -518,14 +518,17 @@ impl Resource for BackupSchedules {
             plan.planned.r#ref = Attr::Known(plan.planned.reference(Attr::Null, Attr::Null));
             return Ok(());
         }
-        let ready = self.objects(&plan.planned)?.is_some();
+        let objects = self.objects(&plan.planned)?;
         let server = match (plan.planned.block(), plan.planned.target.known()) {
             (Some(block), Some(target)) => block.server(&self.shared, target)?,
             _ => crate::engines::concepts::TargetServer::Open,
         };
         let memory = plan.prior.map(BackupSchedule::memory).unwrap_or_default();
         let seat = plan.planned.registered_at();
-        let stays = ready && plan.prior.is_none_or(|prior| prior.registered_at() == seat);
+        if let Some(objects) = &objects {
+            registered::warn_of_lacking(&self.shared, context, &seat, objects.as_ref());
+        }
+        let stays = objects.is_some() && plan.prior.is_none_or(|prior| prior.registered_at() == seat);
         let connection = plan.planned.seat().0;
         let (uid, server_uid) = registered::planned(&self.shared, &connection, server, memory, stays).await?;
         plan.planned.r#ref = Attr::Known(plan.planned.reference(uid, server_uid));

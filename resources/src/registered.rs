@@ -376,6 +376,22 @@ pub async fn planned(
     }
 }
 
+/// Says what the installed version of an engine lacks of what is planned, once for each thing that it lacks. It is no error: the
+/// same apply may install another version.
+pub fn warn_of_lacking(shared: &Shared, context: &Context, seat: &Seat, objects: &dyn Declared) {
+    for lacking in objects.lacking() {
+        if shared.warns_first(&format!("lacking {} {lacking}", seat.connection)) {
+            let detail = format!(
+                "By the definitions on cluster `{}`, {lacking}. The apply refuses it before anything is changed, unless it \
+                 installs a version first that has it. Else leave out the argument that sets it.",
+                seat.connection
+            );
+            let summary = format!("The installed version of {} lacks something", seat.engine);
+            context.report(Diagnostic::warning(summary, detail).at(Path::attribute(seat.engine)));
+        }
+    }
+}
+
 /// The server of something that is there, asked where nobody did: a saved plan is applied, and a second plan made, by a
 /// process that refreshed nothing.
 pub async fn asked(

@@ -47,6 +47,20 @@ pub fn reference_name(value: &Value, path: &Path) -> Vec<Diagnostic> {
     )
 }
 
+/// A key of a Kubernetes Secret: letters, digits, `-`, `_` and `.`.
+pub fn secret_key(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    let key = text(value);
+    let inner = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if (1..=253).contains(&key.len()) && key.chars().all(inner) {
+        return Vec::new();
+    }
+    refuse(
+        path,
+        "Unusable key",
+        format!("{key:?} is no key of a Secret: use up to 253 letters, digits, `-`, `_` and `.`."),
+    )
+}
+
 /// Whether a text can name a secret or a connection.
 pub fn is_reference_name(name: &str) -> bool {
     name.starts_with(|letter: char| letter.is_ascii_lowercase())

@@ -97,6 +97,48 @@ pub enum NotThere<E> {
     Failed(E),
 }
 
+/// How long a program gives no sign of life before it is taken for one that this apply may still be installing.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// A wait for a program that is there or is about to be: as long as it gives no sign of life, it is one for what may be being
+/// installed, and needs a slot after a while.
+#[derive(Debug)]
+pub struct Silence {
+    slots: WaitingSlots,
+    longest: Duration,
+    since: Option<Instant>,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Silence {
+    /// A wait that needs a slot after so long.
+    pub fn of(slots: &WaitingSlots, longest: Duration) -> Self {
+        Silence { slots: slots.clone(), longest, since: None, slot: None }
+    }
+
+    /// Whether it may go on, now that there is a sign of life, or none.
+    pub fn goes_on(&mut self, sign_of_life: bool) -> bool {
+        if sign_of_life {
+            (self.since, self.slot) = (None, None);
+            return true;
+        }
+        let silent = self.since.get_or_insert_with(Instant::now).elapsed() >= clock::scaled(self.longest);
+        if silent && self.slot.is_none() {
+            self.slot = self.slots.take();
+        }
+        !silent || self.slot.is_some()
+    }
+}
+
+/// Why a wait for a silent program ends, and what to do about it.
+pub fn too_many_wait(who: &str, longest: Duration, depends_on: &str) -> String {
+    format!(
+        "{who} has given no sign of life for {} s, and enough others wait for it already. If this apply installs it, add \
+         depends_on = [{depends_on}]",
+        longest.as_secs()
+    )
+}
+
 impl WaitingSlots {
     /// A slot for somebody who waits in a way of their own, if one is free; given back when dropped.
     pub fn take(&self) -> Option<OwnedSemaphorePermit> {
@@ -199,6 +241,21 @@ mod tests {
         let (_, longest) =
             Patience::of(Duration::from_secs(24 * 3600), "timeouts.create").until(Duration::from_secs(120));
         assert_eq!(longest, LONGEST);
+    }
+
+    #[tokio::test]
+    async fn b7_of_ten_who_wait_for_a_silent_program_four_go_on_and_a_sign_of_life_ends_the_question() {
+        let slots = WaitingSlots::default();
+        let patient = || Silence::of(&slots, Duration::from_millis(20));
+        let mut waits: Vec<Silence> = (0..10).map(|_| patient()).collect();
+        assert!(waits.iter_mut().all(|wait| wait.goes_on(false)), "nobody is in a hurry at first");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let gone_on: Vec<bool> = waits.iter_mut().map(|wait| wait.goes_on(false)).collect();
+        assert_eq!(gone_on.iter().filter(|goes_on| **goes_on).count(), SLOTS);
+        // The slots of those who see it at work are free for others.
+        assert!(waits.iter_mut().all(|wait| wait.goes_on(true)));
+        assert!(slots.take().is_some());
+        assert!(waits.iter_mut().all(|wait| wait.goes_on(false)), "the silence begins anew");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use crate::scene::Scene;
 both_clis!(
     a_password_that_is_in_no_state_is_written_with_its_version,
     somebody_elses_secret_has_to_be_whole_and_is_never_written,
+    two_secrets_with_keys_of_their_own_open_a_repository,
     what_a_restore_overwrites_is_saved_where_no_prune_reaches_it,
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
     nothing_backs_up_or_prunes_until_a_restore_has_come_to_its_end,
@@ -145,6 +146,53 @@ fn somebody_elses_secret_has_to_be_whole_and_is_never_written(scene: &mut Scene)
     ensure!(after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"], "{after}");
     ensure!(world.get("v1", "Secret", "dr-main").is_err(), "a Secret of our own was made");
     Ok(())
+}
+
+fn two_secrets_with_keys_of_their_own_open_a_repository(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let folder = world.shared.node.claim(&world.name, "data")?;
+    fs::write(folder.join("file"), "precious")?;
+    let secret = |name: &str, data: Value| {
+        let metadata = json!({ "name": name, "namespace": world.name });
+        let object = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data });
+        world.shared.api().apply_as("somebody", &object)
+    };
+    secret("backup-repo", json!({ "pw": PASSWORD }))?;
+    let keys = json!({ "username": world.s3.credentials.id, "password": world.s3.credentials.secret });
+    secret("objectstore", keys)?;
+    let theirs = r#"existing_secret = {
+    name                         = "backup-repo"
+    repo_password_secret_ref     = { key = "pw" }
+    access_key_id_secret_ref     = { name = "objectstore", key = "username" }
+    secret_access_key_secret_ref = { name = "objectstore", key = "password" }
+  }"#;
+    let existing = |text: String| {
+        text.replace("password = \"k8up_repository\"", theirs).replace(", credentials = \"k8up_keys\"", "")
+    };
+    scene.workspace.write(&existing(world.backed_up(1, &schedule(""))))?;
+    scene.workspace.apply()?.ok()?.never_says(&[PASSWORD])?;
+    let scope = format!("{}/backup-repo:pw,objectstore:username,objectstore:password,backup-repo:ca.pem", world.name);
+    let state = scene.workspace.attributes("dr_backup_target.main")?;
+    ensure!(state["ref"]["scope"] == scope.as_str(), "{state}");
+    let backend = world.schedule()?["spec"]["backend"].clone();
+    ensure!(backend["repoPasswordSecretRef"] == json!({ "name": "backup-repo", "key": "pw" }), "{backend}");
+    scene.workspace.plan_is_empty()?;
+
+    fs::write(folder.join("file"), "spoilt")?;
+    let always = restore("when = \"always\"", "pvc = \"data\"");
+    scene.workspace.write(&existing(world.backed_up(1, &format!("{always}{}", schedule("")))))?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(fs::read_to_string(folder.join("file"))? == "precious");
+
+    // What users have is imported as it is.
+    fs::remove_file(scene.workspace.state_file())?;
+    let target = world.target("").replace("name  = \"main\"", "name  = \"backup-repo\"");
+    let target = format!("{target}{}", schedule(""));
+    let named = format!("password = \"k8up_repository\", {theirs}");
+    scene.workspace.write(&existing(target).replace(theirs, &named))?;
+    scene.workspace.import("dr_backup_target.main", &format!("k8up:prod/{scope}/backup-repo"))?.ok()?;
+    scene.workspace.import("dr_backup_schedule.nightly", &format!("k8up:prod/{}/nightly", world.name))?.ok()?;
+    scene.workspace.plan_is_empty()
 }
 
 /// Stores one point, and gives the configuration that brings it back on another, empty cluster.

@@ -2,8 +2,10 @@
 //! right when somebody changes them.
 
 use std::io::Write as _;
+use std::process::Command;
+use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, shared};
+use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, shared, wait_for};
 use acceptance_tests::servers::{Faulty, Minio, S3};
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
@@ -24,6 +26,8 @@ both_clis!(
     a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says,
     an_emptied_cluster_is_filled_again_by_one_apply,
     a_missing_crd_is_named_with_what_to_depend_on,
+    what_the_installed_version_lacks_is_told_before_anything_is_written,
+    another_line_of_a_schedule_starts_no_backup,
     what_may_not_be_done_is_told_with_the_rule_that_is_missing,
     an_import_needs_no_change,
     a_lost_cluster_is_made_again_by_the_apply_that_finds_another,
@@ -419,12 +423,28 @@ fn an_emptied_cluster_is_filled_again_by_one_apply(scene: &mut Scene) -> Result<
     }"#;
     let configuration = world.configuration(&cluster, "", "", "");
     scene.workspace.write(&configuration.replace("backup_sync_period = \"1m\"", snapshots))?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "50");
+    scene
+        .workspace
+        .apply()?
+        .fails(&["Secret velero/disks with the key cloud", "depends_on = [kubernetes_secret.disks]"])?;
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "1");
+    let of_disks = json!({ "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "disks", "namespace": Velero::NAMESPACE }, "stringData": { "cloud": "[default]" } });
+    cluster.api.apply(&of_disks)?;
     scene.workspace.apply()?.ok()?;
+    // Without it Velero refuses every backup.
+    cluster.api.delete("v1", "Secret", Velero::NAMESPACE, "disks")?;
+    scene.workspace.run(&["apply", "-refresh-only", "-auto-approve", "-no-color", "-input=false"])?.ok()?;
+    let drift = scene.workspace.attributes("dr_backup_target.main")?["drift"].to_string();
+    ensure!(drift.contains("Secret disks is not there"), "{drift}");
+    cluster.api.apply(&of_disks)?;
     let before = cluster.uid()?;
     drop(velero);
     cluster.empty()?;
     ensure!(cluster.uid()? != before);
     let velero = Velero::start(&cluster)?;
+    cluster.api.apply(&of_disks)?;
     let run = scene.workspace.plan()?.ok()?;
     run.says(&["leads to another server"])?;
     scene.workspace.apply()?.ok()?;
@@ -451,7 +471,71 @@ fn a_missing_crd_is_named_with_what_to_depend_on(scene: &mut Scene) -> Result<()
         "helm_release.velero",
         "vmware-tanzu.github.io/helm-charts",
     ])?;
+    let secret = cluster.api.get("v1", "Secret", Velero::NAMESPACE, &format!("dr-{}", world.name))?;
+    ensure!(secret.is_none(), "a Secret was left behind");
     Ok(())
+}
+
+fn what_the_installed_version_lacks_is_told_before_anything_is_written(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let cluster = Cluster::start()?;
+    let _velero = Velero::start(&cluster)?;
+    // As if it were older.
+    let (definitions, name) = ("apiextensions.k8s.io/v1", "backupstoragelocations.velero.io");
+    let found = cluster.api.get(definitions, "CustomResourceDefinition", "", name)?;
+    let mut spec = found.context("the definition")?["spec"].take();
+    let fields = spec.pointer_mut("/versions/0/schema/openAPIV3Schema/properties/spec/properties");
+    fields.and_then(Value::as_object_mut).context("its fields")?.remove("validationFrequency").context("the field")?;
+    let patch = json!({ "spec": { "versions": spec["versions"] } });
+    cluster.api.patch(definitions, "CustomResourceDefinition", "", name, &patch)?;
+
+    let plain = world.configuration(&cluster, "", "", "");
+    let newer = plain.replace("backup_sync_period = \"1m\"", "validation_frequency = \"1m\"");
+    scene.workspace.write(&newer)?;
+    let lacks = ".spec.validationFrequency";
+    wait_for("the server to know its definition", Duration::from_secs(60), || {
+        let run = scene.workspace.apply()?;
+        Ok(run.fails(&["the installed version of BackupStorageLocation has no", lacks, "leave out the argument"]).ok())
+    })?;
+    let secret = || cluster.api.get("v1", "Secret", Velero::NAMESPACE, &format!("dr-{}", world.name));
+    ensure!(secret()?.is_none(), "a Secret was left behind");
+
+    scene.workspace.write(&plain)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.write(&newer)?;
+    let run = scene.workspace.plan()?.ok()?;
+    run.says(&["The installed version of velero lacks something", lacks])?;
+    scene.workspace.write(&plain)?;
+    scene.workspace.plan()?.ok()?.never_says(&["lacks something"])?;
+    scene.workspace.plan_is_empty()
+}
+
+fn another_line_of_a_schedule_starts_no_backup(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let configuration = world.configuration(&world.shared.cluster, "", "", "");
+    scene.workspace.write(&configuration)?;
+    scene.workspace.apply()?.ok()?;
+    let (api, name) = (world.shared.api(), world.daily());
+    let ago = |minutes: u32, format: &str| -> Result<String> {
+        let output = Command::new("date").args(["-u", "-d", &format!("-{minutes} min"), format]).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    // It ran an hour and a half ago, and by the other line it would have half an hour ago.
+    let ran = json!({ "status": { "lastBackup": ago(90, "+%Y-%m-%dT%H:%M:%SZ")? } });
+    api.patch(Velero::API, "Schedule", Velero::NAMESPACE, &name, &ran)?;
+    let line = format!("{} * * * *", ago(30, "+%-M")?);
+    let hourly = configuration.replace("\"0 2 * * *\"", &format!("{line:?}"));
+    scene.workspace.write(&hourly.replace("time_zone = \"Pacific/Auckland\"", ""))?;
+    scene.workspace.apply()?.ok()?;
+    wait_for("Velero to look at it", Duration::from_secs(90), || {
+        Ok(world.get("Schedule", &name)?["status"]["lastSkipped"].is_string().then_some(()))
+    })?;
+    std::thread::sleep(Duration::from_secs(5));
+    let ours = |backup: &Value| backup["metadata"]["labels"]["velero.io/schedule-name"] == name.as_str();
+    let backups = api.list(Velero::API, "Backup", Velero::NAMESPACE)?;
+    ensure!(!backups.iter().any(ours), "it ran because it was edited");
+    ensure!(world.get("Schedule", &name)?["spec"]["skipImmediately"] == false);
+    scene.workspace.plan_is_empty()
 }
 
 fn what_may_not_be_done_is_told_with_the_rule_that_is_missing(scene: &mut Scene) -> Result<()> {

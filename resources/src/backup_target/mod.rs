@@ -115,7 +115,6 @@ pub struct LocalStore {
 
 /// The engines.
 #[derive(Choice, Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it for each resource")]
 enum Engine {
     /// The embedded engine: a repository in restic's format, which the restic program reads and writes too.
     Restic(ResticTarget),

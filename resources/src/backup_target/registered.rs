@@ -59,7 +59,7 @@ impl BackupTargets {
     }
 
     /// Plans objects on a server; asks nobody.
-    pub(super) async fn plan_registered(&self, _: &Context, plan: &mut Plan<'_, BackupTarget>) -> Result<()> {
+    pub(super) async fn plan_registered(&self, context: &Context, plan: &mut Plan<'_, BackupTarget>) -> Result<()> {
         plan.planned.keys = Attr::Null;
         let known = self.objects(&plan.planned, None)?;
         let place = plan.planned.place()?;
@@ -78,6 +78,9 @@ impl BackupTargets {
             Some(block) => block.server(&self.shared)?,
             None => return Ok(()),
         };
+        if let Some((objects, _)) = &known {
+            registered::warn_of_lacking(&self.shared, context, &plan.planned.registered_at(), objects.as_ref());
+        }
         let memory = plan.prior.map(BackupTarget::memory).unwrap_or_default();
         let stays = known.is_some()
             && plan.prior.is_none_or(|prior| prior.seat() == plan.planned.seat() && prior.name == plan.planned.name);

@@ -45,6 +45,18 @@ pub enum CronError {
         /// The line.
         line: String,
     },
+    /// A time that an engine picks.
+    #[error(
+        "{line:?} is a time that k8up picks, so that nobody could say when it runs next, or whether backups are late: write \
+         five fields. A minute that differs from name to name is \
+         \"${{parseint(substr(md5(var.name), 0, 4), 16) % 60}} {rest}\""
+    )]
+    Random {
+        /// The line.
+        line: String,
+        /// What stands after the minute instead.
+        rest: &'static str,
+    },
     /// A time zone in front of the fields.
     #[error(
         "{line:?} names a time zone, which only some crons read: give it as time_zone and leave only the five fields here"

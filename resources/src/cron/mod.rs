@@ -119,7 +119,12 @@ impl fmt::Display for Cron {
 /// The five fields of a line or of what its macro stands for.
 fn fields(line: &str) -> Result<[&str; 5], CronError> {
     let line = if line.starts_with('@') {
-        let stands_for = MACROS.iter().find(|(name, _)| *name == line).map(|(_, fields)| *fields);
+        let fields_of = |line: &str| MACROS.iter().find(|(name, _)| *name == line).map(|(_, fields)| *fields);
+        if let Some(picked) = line.strip_suffix("-random").and_then(fields_of) {
+            let rest = picked.split_once(' ').map(|(_, rest)| rest).unwrap_or_default();
+            return Err(CronError::Random { line: line.to_owned(), rest });
+        }
+        let stands_for = fields_of(line);
         stands_for.ok_or_else(|| CronError::UnknownMacro { line: line.to_owned() })?
     } else {
         line

@@ -20,6 +20,8 @@ fn lines_of_another_length_are_refused() {
     insta::assert_snapshot!(refusal("0 0 2 * * *"), @r#""0 0 2 * * *" has 6 fields where cron has five (minute, hour, day of month, month, day of week): leave the seconds (or the year) out"#);
     insta::assert_snapshot!(refusal("0 2 * *"), @r#""0 2 * *" has 4 fields where cron has five (minute, hour, day of month, month, day of week)"#);
     insta::assert_snapshot!(refusal("@every 1h"), @r#""@every 1h" is no macro of cron: known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually; or write five fields"#);
+    insta::assert_snapshot!(refusal("@daily-random"), @r#""@daily-random" is a time that k8up picks, so that nobody could say when it runs next, or whether backups are late: write five fields. A minute that differs from name to name is "${parseint(substr(md5(var.name), 0, 4), 16) % 60} 0 * * *""#);
+    insta::assert_snapshot!(refusal("@every-random"), @r#""@every-random" is no macro of cron: known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually; or write five fields"#);
     insta::assert_snapshot!(refusal("CRON_TZ=UTC 0 2 * * *"), @r#""CRON_TZ=UTC 0 2 * * *" names a time zone, which only some crons read: give it as time_zone and leave only the five fields here"#);
 }
 

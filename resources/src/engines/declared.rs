@@ -27,6 +27,11 @@ pub trait Declared: Send + Sync {
     /// Looks for it. `None`: the server answered, and it is not there; a server that can't be reached is an error.
     async fn find(&self) -> Result<Option<Found>, Failure>;
 
+    /// What the installed version of the engine lacks of it, for people, as far as a refresh of this process saw. Asks nobody.
+    fn lacking(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes it, or makes it so: absent, it is made; ours, it is made so, without a write when it is so already. `known` is
     /// the uid in state, `None` for a create: only what is not known is adopted.
     async fn put(&self, known: Option<&str>, adopt: Adopt) -> Result<Found, NotPut>;

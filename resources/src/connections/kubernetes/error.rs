@@ -114,6 +114,18 @@ pub enum ClusterError {
         /// The fields that it names.
         fields: Vec<String>,
     },
+    /// The installed version of the kind has no such fields.
+    #[error("{object} can't be on cluster `{cluster}`: the installed version of {kind} has no {}", fields.join(", and no "))]
+    Lacks {
+        /// The connection.
+        cluster: String,
+        /// The object.
+        object: String,
+        /// The kind.
+        kind: String,
+        /// The fields: `.spec.skipImmediately`.
+        fields: Vec<String>,
+    },
     /// A webhook that has to be asked can't be called.
     #[error("the webhook \"{name}\" of cluster `{cluster}` can't be called: {message}")]
     Webhook {
@@ -171,6 +183,8 @@ pub struct Forbidden {
     pub cluster: String,
     /// What was to be done.
     pub verb: String,
+    /// Everything that is needed for it: the server asks for one right after the other.
+    pub verbs: Vec<String>,
     /// The resource, `pods/log` with its part.
     pub resource: String,
     /// Its group; empty for the core.
@@ -186,7 +200,7 @@ pub struct Forbidden {
 impl Forbidden {
     /// The RBAC rule that is missing, in YAML.
     pub fn rule(&self) -> String {
-        format!("- apiGroups: [{:?}]\n  resources: [{:?}]\n  verbs: [{:?}]", self.group, self.resource, self.verb)
+        format!("- apiGroups: [{:?}]\n  resources: [{:?}]\n  verbs: {:?}", self.group, self.resource, self.verbs)
     }
 }
 
@@ -227,6 +241,8 @@ pub(super) struct Asked<'a> {
     pub name: &'a str,
     /// `log` of `pods/log`.
     pub part: &'static str,
+    /// Whether it is applied server-side.
+    pub applies: bool,
 }
 
 /// What the server's refusal means.
@@ -247,7 +263,7 @@ pub(super) fn refused(asked: &Asked<'_>, status: u16, body: &[u8]) -> ClusterErr
         return ClusterError::Webhook { cluster, name, message };
     }
     if let Some(fields) = undeclared(&message) {
-        return ClusterError::Invalid { cluster, object, message, fields };
+        return ClusterError::Lacks { cluster, object, kind: asked.kind.kind.to_string(), fields };
     }
     match (status, answer.reason.as_str()) {
         (401, _) => ClusterError::Unauthorized { cluster, message },
@@ -352,8 +368,9 @@ fn unavailable_webhook(status: u16, message: &str) -> Option<String> {
 
 /// The fields that the installed version lacks, in either wording: that of server-side apply, and that of strict decoding.
 fn undeclared(message: &str) -> Option<Vec<String>> {
-    let typed = message.split("field not declared in schema").next().filter(|before| before.len() < message.len());
-    let typed = typed.and_then(|before| before.trim_end().trim_end_matches(':').rsplit([' ', '\n']).next());
+    let mut typed: Vec<&str> = message.split(": field not declared in schema").collect();
+    typed.pop();
+    let typed = typed.into_iter().filter_map(|before| before.rsplit([' ', '\n']).next());
     let strict = message.split("unknown field \"").skip(1).filter_map(|rest| rest.split_once('"'));
     let mut fields: Vec<String> = strict.map(|(field, _)| format!(".{field}")).collect();
     fields.extend(typed.map(str::to_owned));
@@ -364,10 +381,14 @@ fn forbidden(asked: &Asked<'_>, message: &str) -> Forbidden {
     let after = |marker: &str| message.split_once(marker).map(|(_, rest)| rest);
     let quoted = |marker: &str| after(marker).and_then(|rest| rest.split_once('"')).map(|(text, _)| text.to_owned());
     let verb = after("cannot ").and_then(|rest| rest.split_once(' ')).map(|(verb, _)| verb.to_owned());
+    let verb = verb.unwrap_or_else(|| asked.verb.to_owned());
+    // What is applied server-side is made when it is not there.
+    let verbs = if asked.applies { vec!["create".to_owned(), "patch".to_owned()] } else { vec![verb.clone()] };
     let part = if asked.part.is_empty() { String::new() } else { format!("/{}", asked.part) };
     Forbidden {
         cluster: asked.cluster.to_owned(),
-        verb: verb.unwrap_or_else(|| asked.verb.to_owned()),
+        verb,
+        verbs,
         resource: quoted(" resource \"").unwrap_or_else(|| format!("{}{part}", asked.kind.plural)),
         group: quoted("API group \"").unwrap_or_else(|| asked.kind.group.to_string()),
         namespace: quoted("in the namespace \"").unwrap_or_default(),

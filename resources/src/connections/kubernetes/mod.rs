@@ -4,6 +4,7 @@ mod connect;
 mod error;
 mod kind;
 mod owners;
+mod schema;
 mod send;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::clock;
 use crate::waiting::{Missing, NotThere, WaitingSlots};
 use error::Asked;
 use kind::segment;
+use schema::Schemas;
 use send::{Call, Line, Source};
 
 /// The one name under which this provider owns fields.
@@ -68,6 +70,7 @@ struct Inner {
     lists: ReadCache<(Kind, String), HashMap<String, Arc<DynamicObject>>, ClusterError>,
     secrets: ReadCache<(Kind, String, String), Option<Arc<DynamicObject>>, ClusterError>,
     uid: Mutex<Option<(String, Instant)>>,
+    schemas: Schemas,
 }
 
 /// One and the same.
@@ -96,7 +99,15 @@ impl Cluster {
     fn on(line: Line, unreachable: Unreachable) -> Self {
         let (lists, secrets) = (ReadCache::default(), ReadCache::default());
         let listings = ReadCache::sharing();
-        Cluster(Arc::new(Inner { line, unreachable, listings, lists, secrets, uid: Mutex::default() }))
+        Cluster(Arc::new(Inner {
+            line,
+            unreachable,
+            listings,
+            lists,
+            secrets,
+            uid: Mutex::default(),
+            schemas: Schemas::default(),
+        }))
     }
 
     /// The connection's name.
@@ -275,12 +286,35 @@ impl Cluster {
         force: bool,
     ) -> Result<DynamicObject, ClusterError> {
         let force = if force { "&force=true" } else { "" };
+        let call = self.application(kind, namespace, name, body, force);
+        self.object(&self.0.line.send(&call).await?)
+    }
+
+    /// Whether an object would be taken if it were applied, whoever owns its fields. Nothing is written.
+    pub async fn rehearse(&self, kind: &Kind, namespace: &str, name: &str, body: Value) -> Result<(), ClusterError> {
+        let call = self.application(kind, namespace, name, body, "&force=true&dryRun=All");
+        match self.0.line.send(&call).await {
+            // Of a webhook that writes something itself (`k8s.io/apiserver`'s `NewDryRunUnsupportedErr`).
+            Err(ClusterError::Invalid { message, .. }) if message.ends_with("does not support dry run") => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    fn application<'a>(
+        &'a self,
+        kind: &'a Kind,
+        namespace: &'a str,
+        name: &'a str,
+        body: Value,
+        how: &str,
+    ) -> Call<'a> {
         let path = kind.path_of(namespace, name);
-        let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict{force}");
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict{how}");
         let mut call = self.call(Method::PATCH, "patch", kind, namespace, name, path);
         call.content_type = APPLY;
+        call.asked.applies = true;
         call.body = identified(kind, namespace, Some(name), body).to_string().into_bytes();
-        self.object(&self.0.line.send(&call).await?)
+        call
     }
 
     /// Creates an object, whose name `body` holds (or `generateName`). One that exists is
@@ -418,7 +452,7 @@ impl Cluster {
         name: &'a str,
         path: String,
     ) -> Call<'a> {
-        let asked = Asked { cluster: self.name(), verb, kind, namespace, name, part: "" };
+        let asked = Asked { cluster: self.name(), verb, kind, namespace, name, part: "", applies: false };
         Call { asked, method, path, content_type: JSON, body: Vec::new(), upgrade: Vec::new() }
     }
 

@@ -29,7 +29,15 @@ fn no_refusal_makes_its_reading_panic() {
         answer(404, "404 page not found"),
     ];
     let bodies: Vec<&[u8]> = examples.iter().map(|example| example.body().as_slice()).collect();
-    let asked = Asked { cluster: "prod", verb: "get", kind: &Kind::SECRET, namespace: "a", name: "b", part: "" };
+    let asked = Asked {
+        cluster: "prod",
+        verb: "get",
+        kind: &Kind::SECRET,
+        namespace: "a",
+        name: "b",
+        part: "",
+        applies: false,
+    };
     for code in [400, 401, 403, 404, 409, 422, 500] {
         crate::noise::survives(&bodies, |body| refused(&asked, code, body).to_string());
     }
@@ -204,6 +212,10 @@ async fn a_missing_right_prints_the_rule_that_gives_it() {
       resources: ["schedules"]
       verbs: ["patch"]
     "#);
+    // What is applied is made where it is not there.
+    let cluster = Script::new([status(403, "Forbidden", message, json!({}))]).cluster();
+    let error = cluster.apply(&SCHEDULE, "velero", "daily", json!({}), false).await.unwrap_err().to_string();
+    assert!(error.ends_with("  verbs: [\"create\", \"patch\"]\n"), "{error}");
     let message =
         "nodes is forbidden: User \"ada\" cannot list resource \"nodes\" in API group \"\" at the cluster scope";
     let cluster = Script::new([status(403, "Forbidden", message, json!({}))]).cluster();
@@ -285,11 +297,17 @@ async fn what_the_installed_version_lacks_is_said_with_its_fields() {
              not declared in schema",
             ".spec.skipImmediately",
         ),
+        (
+            500,
+            "failed to create typed patch object (velero/daily; velero.io/v1, Kind=Schedule): errors:\n  .spec.template.a: \
+             field not declared in schema\n  .spec.b: field not declared in schema",
+            ".spec.template.a, and no .spec.b",
+        ),
     ] {
-        match refusal(status(code, "", message, json!({}))).await {
-            ClusterError::Invalid { fields, .. } => assert_eq!(fields, [field]),
-            error => panic!("{error}"),
-        }
+        let error = refusal(status(code, "", message, json!({}))).await;
+        assert!(matches!(error, ClusterError::Lacks { .. }), "{error}");
+        let lacks = "Schedule velero/daily can't be on cluster `prod`: the installed version of Schedule has no ";
+        assert_eq!(error.to_string(), format!("{lacks}{field}"));
     }
 }
 

@@ -4,6 +4,7 @@ use dr_framework::{Diagnostics, Path, Result};
 use serde_json::{Value, json};
 
 use super::ENGINE;
+use super::opener::Opener;
 use crate::connections::s3::S3Connection;
 use crate::engines::kubernetes::store_keys;
 use crate::reference::{Place, Reference};
@@ -43,15 +44,14 @@ impl Backend {
     }
 }
 
-/// The repository of a reference that stands at `path`, opened with a Secret: `None` while something that it takes is not
-/// known.
-pub fn of(shared: &Shared, reference: &Reference, path: &Path, secret: &str) -> Result<Option<Backend>> {
+/// The repository of a reference that stands at `path`, with what opens it: `None` while something that it takes is not known.
+pub fn of(shared: &Shared, reference: &Reference, path: &Path, opener: &Opener) -> Result<Option<Backend>> {
     let Some(place) = Place::from_reference(&reference.store, path)? else { return Ok(None) };
     match shared.reach(&place, &path.clone().then("store").then("connection"))? {
         None => Ok(None),
         Some(Reached::S3 { connection, bucket, prefix }) => {
             store_keys::carried(&connection, ENGINE)?;
-            Ok(Some(render(&connection, &bucket, &prefix, secret)))
+            Ok(Some(render(&connection, &bucket, &prefix, opener)))
         }
         Some(Reached::Local { .. }) => Err(no_folders(path.clone().then("store"))),
     }
@@ -92,24 +92,23 @@ fn whole_bucket(bucket: &str, prefix: &str) -> String {
     if prefix.is_empty() { bucket.to_owned() } else { format!("{bucket}/{prefix}") }
 }
 
-pub(super) fn render(connection: &S3Connection, bucket: &str, prefix: &str, secret: &str) -> Backend {
-    let key = |key: &str| json!({ "name": secret, "key": key });
+pub(super) fn render(connection: &S3Connection, bucket: &str, prefix: &str, opener: &Opener) -> Backend {
     let endpoint = endpoint_of(connection);
     let bucket = whole_bucket(bucket, prefix);
     let mut spec = json!({
-        "repoPasswordSecretRef": key(PASSWORD_KEY),
+        "repoPasswordSecretRef": opener.password.selector(),
         "s3": {
             "endpoint": endpoint,
             "bucket": bucket,
-            "accessKeyIDSecretRef": key(ACCESS_KEY_ID_KEY),
-            "secretAccessKeySecretRef": key(SECRET_ACCESS_KEY_KEY),
+            "accessKeyIDSecretRef": opener.id.selector(),
+            "secretAccessKeySecretRef": opener.secret.selector(),
         },
     });
     let volumes = connection.ca_pem.is_some().then(|| {
         spec["tlsOptions"] = json!({ "caCert": format!("{CA_FOLDER}/{CA_KEY}") });
         spec["volumeMounts"] = json!([{ "name": CA_VOLUME, "mountPath": CA_FOLDER, "readOnly": true }]);
-        let items = json!([{ "key": CA_KEY, "path": CA_KEY }]);
-        json!([{ "name": CA_VOLUME, "secret": { "secretName": secret, "items": items } }])
+        let items = json!([{ "key": opener.ca.key, "path": CA_KEY }]);
+        json!([{ "name": CA_VOLUME, "secret": { "secretName": opener.ca.secret, "items": items } }])
     });
     Backend { spec, volumes }
 }
@@ -137,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_prefix_is_a_part_of_the_bucket_and_pods_reach_the_store_where_engines_do() {
-        let backend = render(&connection(), "bucket", "prod/docs", "dr-main");
+        let backend = render(&connection(), "bucket", "prod/docs", &Opener::in_one("dr-main"));
         let s3 = &backend.spec["s3"];
         assert_eq!(
             (&s3["endpoint"], &s3["bucket"]),
@@ -146,13 +145,21 @@ mod tests {
         assert_eq!(backend.spec["repoPasswordSecretRef"], json!({ "name": "dr-main", "key": "password" }));
         assert_eq!(backend.volumes, None);
         let amazon = S3Connection { endpoint: None, engine_endpoint: None, ..connection() };
-        assert_eq!(render(&amazon, "bucket", "", "s").spec["s3"]["endpoint"], "https://s3.us-east-1.amazonaws.com");
-        assert_eq!(render(&amazon, "bucket", "", "s").spec["s3"]["bucket"], "bucket");
+        assert_eq!(
+            render(&amazon, "bucket", "", &Opener::in_one("s")).spec["s3"]["endpoint"],
+            "https://s3.us-east-1.amazonaws.com"
+        );
+        assert_eq!(render(&amazon, "bucket", "", &Opener::in_one("s")).spec["s3"]["bucket"], "bucket");
     }
 
     #[test]
     fn an_authority_is_mounted_where_restic_is_told_to_look_for_it() {
-        let backend = render(&S3Connection { ca_pem: Some("pem".to_owned()), ..connection() }, "bucket", "", "dr-main");
+        let backend = render(
+            &S3Connection { ca_pem: Some("pem".to_owned()), ..connection() },
+            "bucket",
+            "",
+            &Opener::in_one("dr-main"),
+        );
         assert_eq!(backend.spec["tlsOptions"]["caCert"], "/mnt/dr-ca/ca.pem");
         let mut spec = json!({});
         backend.put_into(&mut spec);

@@ -59,8 +59,8 @@ impl VolumeBackup {
         wanted: Vec<Wanted>,
     ) -> Result<BackupStored, EngineError> {
         let end = self.orders.ended(&BACKUP, name).await?;
-        if end == End::Untouched {
-            return Err(self.orders.take_back(&BACKUP, name).await?);
+        if matches!(end, End::Untouched | End::Crowded) {
+            return Err(self.orders.take_back(&BACKUP, name, &end).await?);
         }
         let called = BACKUP.called(&self.orders.namespace, name);
         if let End::Failed(why) = &end {

@@ -6,11 +6,12 @@ use dr_framework::{Anything, Attr, Diagnostics, Model, Path, Result};
 
 use super::backend;
 use super::backup::VolumeBackup;
+use super::opener::Opener;
 use super::orders::Orders;
 use super::schedule::{put_selectors, selectors};
 use super::{ENGINE, repository};
 use crate::engines::concepts::{BackupBlock, OpenBackup};
-use crate::engines::kubernetes::repository_secret::{namespace_of, secret_of};
+use crate::engines::kubernetes::repository_secret::namespace_of;
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::Reference;
@@ -52,17 +53,17 @@ impl BackupBlock for K8upBackupBlock {
     fn open(&self, shared: &Shared, target: &Reference) -> Result<Option<OpenBackup>> {
         let path = Path::attribute("target");
         let scope = namespace_of(&target.scope);
-        let (Some(connection), Some(namespace), Some(name), Some(secret), true) = (
+        let (Some(connection), Some(namespace), Some(name), Some(opener), true) = (
             target.connection.text(),
             scope.text(),
             target.name.text(),
-            secret_of(target),
+            Opener::of(target),
             self.to_object().is_wholly_known(),
         ) else {
             return Ok(None);
         };
         let Some(cluster) = shared.cluster(connection, &path.clone().then("connection"))? else { return Ok(None) };
-        let Some(backend) = backend::of(shared, target, &path, &secret)? else { return Ok(None) };
+        let Some(backend) = backend::of(shared, target, &path, &opener)? else { return Ok(None) };
         let Some(site) = repository::open(shared, target, &path, shared.is_drill())? else { return Ok(None) };
         let ledger: Arc<dyn LedgerStore> = Arc::new(
             site.ledger().map_err(|error| Diagnostics::error("Unable to reach the ledger", format!("{error}.")))?,

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::ENGINE;
 use super::archive::Archive;
-use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY, endpoint_of, said};
+use super::backend::{self, CA_KEY, endpoint_of, said};
+use super::opener::{Entry, Opener};
 use super::orders::{BACKUP, RESTORE};
 use super::schedule::{K8upSchedule, RUNS, SCHEDULE, in_zone};
 use super::target::{ExistingSecret, K8upTarget};
@@ -15,7 +16,6 @@ use crate::cron::Cron;
 use crate::engines::concepts::{ImportedSchedule, ImportedTarget, ScheduleArguments};
 use crate::engines::kubernetes::imported::{self, held, keys_named, read, refuse_unsaid, zoned};
 use crate::engines::kubernetes::imported_repository::{RepositorySecret, refuse};
-use crate::engines::kubernetes::repository_secret::secret_of;
 use crate::engines::kubernetes::safety::is_beside;
 use crate::engines::kubernetes::store_keys::Keys;
 use crate::reference::Place;
@@ -108,7 +108,7 @@ fn agreed(found: Vec<(Location, String)>, secret: &str) -> Result<Option<(Locati
 }
 
 /// The target of a repository Secret; nothing is changed. Its scope is a namespace, where the Secret is `dr-<name>`, or
-/// `namespace/secret`, where it is somebody else's.
+/// `namespace/secret`, where it is somebody else's, or the four keys in the place of the Secret.
 pub async fn target(
     shared: &Shared,
     cluster: &Cluster,
@@ -116,46 +116,80 @@ pub async fn target(
     name: &str,
 ) -> Result<ImportedTarget<K8upTarget>, Diagnostics> {
     let secret = RepositorySecret::named(cluster, ENGINE, scope, name).await?;
+    let opener = opener_of(&secret)?;
     let (location, by) = location_of(cluster, &secret).await?;
-    target_at(shared, cluster, &secret, &location, &by)
+    target_at(shared, cluster, (&secret, &opener), &location, &by).await
 }
 
-/// The target of a Secret whose repository is where an object says.
-fn target_at(
+fn opener_of(secret: &RepositorySecret) -> Result<Opener, Diagnostics> {
+    match secret.foreign() {
+        None => Ok(Opener::in_one(&secret.name())),
+        Some(text) => Opener::parse(text).ok_or_else(|| {
+            refuse(format!(
+                "{text:?} is neither the name of a Secret nor `<Secret>:<key>` four times, with commas between them: of the \
+                 password, of the id and of the secret of the bucket's key, and of the certificates."
+            ))
+        }),
+    }
+}
+
+/// What opens the repository of a Schedule, as its backend says it. What it leaves out is called as usual.
+fn said_opener(backend: &Value, secret: &str) -> Opener {
+    let usual = Opener::in_one(secret);
+    let entry = |pointer: &str, usual: &Entry| {
+        let text = |field: &str| said(&[backend], &format!("{pointer}/{field}"));
+        Entry::new(text("name").unwrap_or(secret), text("key").unwrap_or(&usual.key))
+    };
+    Opener {
+        password: entry("/repoPasswordSecretRef", &usual.password),
+        id: entry("/s3/accessKeyIDSecretRef", &usual.id),
+        secret: entry("/s3/secretAccessKeySecretRef", &usual.secret),
+        ca: usual.ca,
+    }
+}
+
+/// The target of a Secret, and of what else opens its repository, which is where an object says.
+async fn target_at(
     shared: &Shared,
     cluster: &Cluster,
-    secret: &RepositorySecret,
+    (secret, opener): (&RepositorySecret, &Opener),
     location: &Location,
     by: &str,
 ) -> Result<ImportedTarget<K8upTarget>, Diagnostics> {
-    let connections = secret.connections(shared, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY);
+    let (id_key, secret_key) = (&opener.id.key, &opener.secret.key);
+    let connections = secret.connections(shared, id_key, secret_key);
     let (place, connection) = location.place(&connections).ok_or_else(|| {
         refuse(format!(
             "`spec.backend.s3` of {by} leads to no S3 connection in the provider block: neither to the `engine_endpoint` of one, nor to \
              the `endpoint` of one without."
         ))
     })?;
-    let mut keys = vec![PASSWORD_KEY, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY];
-    keys.extend(connection.ca_pem.is_some().then_some(CA_KEY));
-    if let Some(missing) = keys.into_iter().find(|key| secret.held(key).is_none()) {
-        return Err(refuse(format!(
-            "{} holds no `{missing}`. A target has one Secret, with `{PASSWORD_KEY}`, `{ACCESS_KEY_ID_KEY}`, \
-             `{SECRET_ACCESS_KEY_KEY}`, and `{CA_KEY}` where the connection has certificates of its own.",
-            secret.called()
-        )));
+    for entry in opener.needed(connection.ca_pem.is_some()) {
+        let held = match entry.secret == secret.name() {
+            true => secret.held(&entry.key),
+            false => held(&read(cluster, &Kind::SECRET, secret.namespace(), &entry.secret).await?, &entry.key),
+        };
+        if held.is_none() {
+            return Err(refuse(format!(
+                "{} holds no `{}`. Beside the password and the bucket's key, a target needs the certificates of a connection \
+                 that has some of its own, under `{CA_KEY}` in the Secret of the password, or where the import id says.",
+                Kind::SECRET.called(secret.namespace(), &entry.secret),
+                entry.key
+            )));
+        }
     }
     Ok(ImportedTarget {
         place,
-        credentials: secret.credentials(shared, &connection, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY).into(),
+        credentials: secret.credentials(shared, &connection, id_key, secret_key).into(),
         read_only: false,
         uid: secret.uid(),
         block: K8upTarget {
             cluster: cluster.name().into(),
             namespace: secret.namespace().into(),
-            password: secret.password(shared, PASSWORD_KEY)?.into(),
+            password: secret.password(shared, &opener.password.key)?.into(),
             password_wo: Attr::Null,
             password_wo_version: Attr::Null,
-            existing_secret: secret.foreign().map(|name| ExistingSecret { name: name.into() }).into(),
+            existing_secret: secret.foreign().map(|_| ExistingSecret::of(opener)).into(),
             force_conflicts: Attr::Known(false),
         },
     })
@@ -178,8 +212,13 @@ pub async fn schedule(
             "{called} names no Secret in `spec.backend.repoPasswordSecretRef`, so its repository has no target."
         ))
     })?;
-    let secret = RepositorySecret::used(cluster, namespace, secret).await?;
-    let target = target_at(shared, cluster, &secret, &Location::of(&[&spec["backend"]]), &called)?;
+    let opener = said_opener(&spec["backend"], secret);
+    let mut secret = RepositorySecret::used(cluster, namespace, secret).await?;
+    if opener != Opener::in_one(&secret.name()) {
+        secret = secret.opened_by(&opener.to_string());
+    }
+    let location = Location::of(&[&spec["backend"]]);
+    let target = target_at(shared, cluster, (&secret, &opener), &location, &called).await?;
     let archive = match line_of(spec, "archive") {
         Some(line) => Attr::Known(archive(shared, cluster, namespace, &called, line, &spec["archive"]).await?),
         None => Attr::Null,
@@ -283,8 +322,8 @@ fn written(
 ) -> Result<Value, Diagnostics> {
     let open = || refuse("The connections of the provider block are not known yet.".to_owned());
     let (target, path) = (&found.target, Path::attribute("target"));
-    let secret = secret_of(target).unwrap_or_default();
-    let backend = backend::of(shared, target, &path, &secret)?.ok_or_else(open)?;
+    let opener = Opener::of(target).ok_or_else(open)?;
+    let backend = backend::of(shared, target, &path, &opener)?.ok_or_else(open)?;
     let archive = match found.block.archive.known() {
         Some(archive) => Some(archive.open(shared, name)?.ok_or_else(open)?),
         None => None,

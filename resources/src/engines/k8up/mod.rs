@@ -8,6 +8,7 @@ pub mod backup_block;
 mod claims;
 pub mod import;
 pub mod listing;
+mod opener;
 mod orders;
 mod repository;
 mod restore;

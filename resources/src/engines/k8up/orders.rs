@@ -11,7 +11,7 @@ use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind}
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::{Record, engine_object_name};
 use crate::run::{EngineError, Journal};
-use crate::waiting::Patience;
+use crate::waiting::{Patience, Silence, too_many_wait};
 
 /// Backups.
 pub const BACKUP: Kind = Kind::namespaced("k8up.io", "v1", "Backup", "backups");
@@ -26,6 +26,10 @@ const NAME: usize = 32;
 
 /// How long an object may lie there before nobody is taken to work on it. Jobs of one repository wait for each other.
 const UNTOUCHED: Duration = Duration::from_secs(900);
+
+/// How long nobody may work on any object of the kind before the operator is taken for one that is being installed: a prune of
+/// the repository, which is not seen here, comes before a backup.
+const SILENT: Duration = Duration::from_secs(300);
 
 /// A list that others asked for may be older than the object.
 const STALE: usize = 1;
@@ -60,6 +64,8 @@ pub enum End {
     Gone,
     /// Nobody has begun with it.
     Untouched,
+    /// Nobody has begun with it, and others wait for the operator already.
+    Crowded,
 }
 
 impl Orders {
@@ -114,6 +120,10 @@ impl Orders {
 
     /// Waits until k8up is done with an object.
     pub async fn ended(&self, kind: &Kind, name: &str) -> Result<End, EngineError> {
+        self.ended_unless(kind, name, Silence::of(self.cluster.waiting(), SILENT)).await
+    }
+
+    async fn ended_unless(&self, kind: &Kind, name: &str, mut silence: Silence) -> Result<End, EngineError> {
         let (began, mut absent) = (tokio::time::Instant::now(), 0);
         let look = |objects: &Objects| {
             let Some(object) = objects.get(name) else {
@@ -121,8 +131,11 @@ impl Orders {
                 return (absent > STALE).then_some(End::Gone);
             };
             absent = 0;
-            let lies_there = conditions(object).is_empty() && began.elapsed() >= clock::scaled(UNTOUCHED);
-            end(object).or(lies_there.then_some(End::Untouched))
+            let untouched = conditions(object).is_empty();
+            let lies_there = untouched && began.elapsed() >= clock::scaled(UNTOUCHED);
+            let is_at_work = |object: &DynamicObject| !conditions(object).is_empty() && end(object).is_none();
+            let goes_on = silence.goes_on(!untouched || objects.values().any(is_at_work));
+            end(object).or(lies_there.then_some(End::Untouched)).or((!goes_on).then_some(End::Crowded))
         };
         self.watches.wait_for(&self.cluster, kind, &self.namespace, look).await.map_err(after)
     }
@@ -142,15 +155,21 @@ impl Orders {
         }
     }
 
-    /// Takes an object back that nobody began with: it must not run when nobody thinks of it any more.
-    pub async fn take_back(&self, kind: &Kind, name: &str) -> Result<EngineError, EngineError> {
+    /// Takes an object back that nobody began with, and ended so: it must not run when nobody thinks of it any more.
+    pub async fn take_back(&self, kind: &Kind, name: &str, end: &End) -> Result<EngineError, EngineError> {
         self.cluster.delete(kind, &self.namespace, name, None).await.map_err(after)?;
-        Ok(EngineError::nothing_written(format!(
-            "k8up has not begun with {} for {} s, and it was taken back: does its operator run, or does another job hold \
-             the repository?",
-            kind.called(&self.namespace, name),
-            UNTOUCHED.as_secs()
-        )))
+        let called = kind.called(&self.namespace, name);
+        Ok(EngineError::nothing_written(match end {
+            End::Crowded => {
+                let why = too_many_wait("k8up", SILENT, INSTALLED_BY.depends_on);
+                format!("{called} was taken back: {why}")
+            }
+            _ => format!(
+                "k8up has not begun with {called} for {} s, and it was taken back: does its operator run, or does another \
+                 job hold the repository?",
+                UNTOUCHED.as_secs()
+            ),
+        }))
     }
 }
 
@@ -192,6 +211,7 @@ pub fn after(error: ClusterError) -> EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::kubernetes::quiesce::tests::api::Api;
 
     fn object(conditions: Value) -> DynamicObject {
         let object = json!({ "metadata": { "name": "x" }, "status": { "conditions": conditions } });
@@ -214,5 +234,22 @@ mod tests {
         let with = |reason: &str| json!([{ "type": "PreBackupPodReady", "status": "False", "reason": reason, "message": "no image" }]);
         assert_eq!(end(&object(with("Failed"))), Some(End::Failed("no image".to_owned())));
         assert_eq!(end(&object(with("NoPreBackupPodsFound"))), None);
+    }
+
+    #[tokio::test]
+    async fn b7_who_waits_for_an_operator_that_is_not_there_leaves_the_slots_of_the_cli() {
+        let api = Api::new();
+        let spec = json!({ "metadata": { "labels": { RUN: "k" } }, "spec": {} });
+        api.put(&BACKUP, "wiki", "dr-docs", spec);
+        let watches = Watches::every(Duration::from_millis(5));
+        let orders = Orders { cluster: api.cluster(), namespace: "wiki".to_owned(), watches };
+        let slots = orders.cluster.waiting();
+        let _taken: Vec<_> = std::iter::from_fn(|| slots.take()).collect();
+        let silence = Silence::of(slots, Duration::from_millis(20));
+        let end = orders.ended_unless(&BACKUP, "dr-docs", silence).await.unwrap();
+        assert_eq!(end, End::Crowded);
+        let error = orders.take_back(&BACKUP, "dr-docs", &end).await.unwrap();
+        assert!(error.to_string().ends_with("add depends_on = [helm_release.k8up]"), "{error}");
+        assert!(error.before_first_write && api.get(&BACKUP, "wiki", "dr-docs").is_null());
     }
 }

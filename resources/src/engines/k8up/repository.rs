@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dr_framework::{Attr, Path, Result};
 
-use super::backend::PASSWORD_KEY;
+use super::opener::Opener;
 use crate::engines::kubernetes::repository_secret::kept_password;
 use crate::engines::restic::error::EngineError;
 use crate::engines::restic::model;
@@ -18,7 +18,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(300);
 
 /// The repository of a reference that stands at `path`: `None` while something that it takes is not known.
 pub fn open(shared: &Shared, reference: &Reference, path: &Path, read_only: bool) -> Result<Option<Site>> {
-    let Some(kept) = kept_password(shared, reference, path, PASSWORD_KEY)? else { return Ok(None) };
+    let kept = Opener::of(reference).map(|opener| (opener.password.secret, opener.password.key));
+    let Some(kept) = kept_password(shared, reference, path, kept)? else { return Ok(None) };
     // The uid of a target is that of its Secret, and says nothing of the repository.
     let reference = Reference { uid: Attr::Null, ..reference.clone() };
     model::site_opened_by(shared, &reference, path, (LOCK_WAIT, read_only), kept)

@@ -1,7 +1,7 @@
 //! Restores a volume with k8up: the engine's side of the restore state machine.
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::claims;
 use super::orders::{self, End, Orders, RESTORE, RUN, after, before};
@@ -87,7 +87,7 @@ pub struct ClaimRestore {
     pub own: Own,
     /// The claim that is filled.
     pub pvc: String,
-    /// The spec of the claim, where one is to be made.
+    /// The claim where one is to be made, but for its name.
     pub claim: Option<Value>,
     /// The Secret that goes with the run, where the target's own is elsewhere.
     pub secret: Option<Wanted>,
@@ -106,8 +106,8 @@ impl ClaimRestore {
         if cluster.get(&Kind::PVC, namespace, &self.pvc).await.map_err(before)?.is_some() {
             return Ok(false);
         }
-        let spec = self.claim.as_ref().ok_or_else(|| self.no_claim())?;
-        let body = json!({ "metadata": { "name": self.pvc }, "spec": spec });
+        let mut body = self.claim.clone().ok_or_else(|| self.no_claim())?;
+        body["metadata"]["name"] = self.pvc.clone().into();
         match cluster.create(&Kind::PVC, namespace, body).await {
             Ok(_) => Ok(true),
             Err(ClusterError::AlreadyExists { .. }) => Ok(false),
@@ -208,7 +208,7 @@ impl Orders {
                 };
                 Err(EngineError::new(format!("{called} failed: {why}{log}")))
             }
-            End::Untouched => Err(self.take_back(&RESTORE, name).await?),
+            end @ (End::Untouched | End::Crowded) => Err(self.take_back(&RESTORE, name, &end).await?),
         }
     }
 }

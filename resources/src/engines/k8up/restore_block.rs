@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::abandoned::Leftovers;
 use super::archive::{ArchiveBucket, OpenBucket};
 use super::backend;
+use super::opener::Opener;
 use super::orders::{Orders, is_own_pod};
 use super::restore::{ClaimRestore, Own};
 use super::restore_archive::{ArchiveRestore, Archives};
@@ -22,8 +23,8 @@ use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::{Wanted, server_of};
 use crate::engines::kubernetes::quiesce::{ClaimPause, KubernetesPause, OwnSchedule, QuiesceModel};
-use crate::engines::kubernetes::repository_secret::{namespace_of, secret_of};
-use crate::engines::kubernetes::spec::{Spec, Texts};
+use crate::engines::kubernetes::repository_secret::namespace_of;
+use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::engines::kubernetes::store_keys;
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::{Place, Reference};
@@ -67,6 +68,12 @@ pub struct K8upRestoreBlock {
     /// The access modes of a claim that is made; `["ReadWriteOnce"]` if left out.
     #[dr(optional)]
     pub access_modes: Texts,
+    /// Labels of a claim that is made, as whoever made the lost one gave it.
+    #[dr(optional)]
+    pub labels: TextMap,
+    /// Annotations of a claim that is made.
+    #[dr(optional)]
+    pub annotations: TextMap,
     /// What becomes of files that the point does not hold: `keep` or `delete`.
     #[dr(default = "keep", validate = validators::extra)]
     pub extra: Attr<String>,
@@ -263,24 +270,24 @@ impl K8upRestoreBlock {
         }
     }
 
-    /// The Secret of the target, where that lies beside the claim.
-    fn secret_there(source: &Reference, seat: &Seat) -> Option<String> {
+    /// What opens the target, where that lies beside the claim.
+    fn opener_there(source: &Reference, seat: &Seat) -> Option<Opener> {
         let is_of = |leaf: &Attr<String>, value: &str| of_target(source, leaf).text() == Some(value);
         let there = is_of(&source.connection, &seat.cluster) && is_of(&namespace_of(&source.scope), &seat.namespace);
-        secret_of(source).filter(|_| there)
+        Opener::of(source).filter(|_| there)
     }
 
-    /// The Secret that opens the repository where the claim is: that of the target, or one of the run's own with this
-    /// password. `None` while something of it is not known.
+    /// What opens the repository where the claim is: the Secret of the target, or one of the run's own with this password.
+    /// `None` while something of it is not known.
     fn secret(
         &self,
         shared: &Shared,
         source: &Reference,
         seat: &Seat,
         password: &Secret,
-    ) -> Result<Option<(String, Option<Wanted>)>> {
-        if let Some(name) = Self::secret_there(source, seat) {
-            return Ok(Some((name, None)));
+    ) -> Result<Option<(Opener, Option<Wanted>)>> {
+        if let Some(opener) = Self::opener_there(source, seat) {
+            return Ok(Some((opener, None)));
         }
         let path = Path::attribute("source");
         let Some(place) = Place::from_reference(&source.store, &path)? else { return Ok(None) };
@@ -290,7 +297,7 @@ impl K8upRestoreBlock {
         without_token(&keys, path.then("store").then("connection"))?;
         let name = seat.secret(source);
         let wanted = secret(&name, Some(password), &keys, connection.ca_pem.as_deref());
-        Ok(Some((name, Some(wanted))))
+        Ok(Some((Opener::in_one(&name), Some(wanted))))
     }
 
     /// A claim or a bucket, and what is of the other one.
@@ -328,7 +335,7 @@ impl K8upRestoreBlock {
         found
     }
 
-    /// The claim as it is made when there is none.
+    /// The claim as it is made when there is none, but for its name.
     fn claim(&self) -> Option<Value> {
         let capacity = self.capacity.text()?;
         let mut modes = crate::jobs::texts(&self.access_modes);
@@ -339,7 +346,9 @@ impl K8upRestoreBlock {
         if let Some(class) = self.storage_class_name.text() {
             spec["storageClassName"] = class.into();
         }
-        Some(spec)
+        let mut metadata = Spec::default();
+        metadata.map("labels", &self.labels).map("annotations", &self.annotations);
+        Some(json!({ "metadata": metadata.done(), "spec": spec }))
     }
 
     /// As the spec of a Restore, without repository and point.
@@ -428,6 +437,8 @@ impl RestoreBlock for K8upRestoreBlock {
         let lonely = [
             ("storage_class_name", self.storage_class_name.is_known()),
             ("access_modes", self.access_modes.is_known()),
+            ("labels", self.labels.is_known()),
+            ("annotations", self.annotations.is_known()),
         ];
         let lonely = lonely.into_iter().filter(|(_, set)| *set && self.capacity.is_null());
         let refuse = |(name, _): (&str, bool)| {
@@ -493,7 +504,7 @@ impl RestoreBlock for K8upRestoreBlock {
             && self.cluster(shared, source)?.is_some()
             && self.secret(shared, source, &seat, &Secret::new(""))?.is_some()
             && (matches!(seat.filled, Filled::Claim(_)) || self.bucket(shared, source, &seat)?.is_some())
-            && backend::of(shared, source, &path, "")?.is_some()
+            && backend::of(shared, source, &path, &Opener::in_one(""))?.is_some()
             && repository::open(shared, source, &path, true)?.is_some())
     }
 
@@ -510,7 +521,7 @@ impl RestoreBlock for K8upRestoreBlock {
         };
         let Some(cluster) = self.cluster(shared, source)? else { return Ok(None) };
         let Some(site) = repository::open(shared, source, &path, true)? else { return Ok(None) };
-        let password = match Self::secret_there(source, &seat) {
+        let password = match Self::opener_there(source, &seat) {
             Some(_) => Secret::new(""),
             None => site
                 .password
@@ -518,8 +529,8 @@ impl RestoreBlock for K8upRestoreBlock {
                 .await
                 .map_err(|error| Failure::from(error).at("open the repository", path.clone()))?,
         };
-        let Some((secret_name, secret)) = self.secret(shared, source, &seat, &password)? else { return Ok(None) };
-        let Some(backend) = backend::of(shared, source, &path, &secret_name)? else { return Ok(None) };
+        let Some((opener, secret)) = self.secret(shared, source, &seat, &password)? else { return Ok(None) };
+        let Some(backend) = backend::of(shared, source, &path, &opener)? else { return Ok(None) };
         let server_uid = cluster.uid().await.map_err(|error| {
             let path = Path::attribute(ENGINE).then("cluster");
             Diagnostics::error_at(path, "Unable to reach the cluster", format!("{error}."))
@@ -555,6 +566,26 @@ impl RestoreBlock for K8upRestoreBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_claim_that_is_made_is_marked_as_the_lost_one_was() {
+        let one = |name: &str, value: &str| Attr::Known([(name.to_owned(), Attr::from(value))].into());
+        let block = K8upRestoreBlock {
+            pvc: "data".into(),
+            capacity: "1Gi".into(),
+            labels: one("app", "docs"),
+            annotations: one("k8up.io/backup", "true"),
+            ..K8upRestoreBlock::default()
+        };
+        let made = json!({
+            "metadata": { "labels": { "app": "docs" }, "annotations": { "k8up.io/backup": "true" } },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        });
+        assert_eq!(block.claim(), Some(made));
+        let lonely = K8upRestoreBlock { capacity: Attr::Null, ..block };
+        assert!(lonely.check().0.iter().all(|error| error.summary == "A claim without a size"));
+        assert_eq!(lonely.check().0.len(), 2);
+    }
 
     fn schedule(name: &str, spec: Value) -> DynamicObject {
         serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec })).unwrap()

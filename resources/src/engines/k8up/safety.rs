@@ -134,7 +134,7 @@ impl ClaimRestore {
                 }
             }
             End::Failed(why) => Err(EngineError::new(format!("{called} failed: {why}; the log of its pods says more"))),
-            End::Untouched => Err(self.orders.take_back(&BACKUP, &name).await?),
+            end @ (End::Untouched | End::Crowded) => Err(self.orders.take_back(&BACKUP, &name, &end).await?),
         }
     }
 }

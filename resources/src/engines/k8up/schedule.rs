@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::archive::{Archive, OpenArchive};
 use super::backend::{self, Backend};
 use super::claims::{self, Labels};
+use super::opener::Opener;
 use super::target::INSTALLED_BY;
 use super::{ENGINE, repository};
 use crate::clock;
@@ -19,14 +20,14 @@ use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
 use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
-use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of, secret_of};
+use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::engines::restic::site::Site;
 use crate::reference::{Place, Reference};
 use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
-use crate::waiting::Patience;
+use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
@@ -370,14 +371,14 @@ impl ScheduleBlock for K8upSchedule {
     fn open(&self, shared: &Shared, schedule: &ScheduleArguments<'_>) -> Result<Option<Box<dyn Declared>>> {
         let target = schedule.target;
         let scope = namespace_of(&target.scope);
-        let (Some(connection), Some(namespace), Some(secret), true) =
-            (target.connection.text(), scope.text(), secret_of(target), self.to_object().is_wholly_known())
+        let (Some(connection), Some(namespace), Some(opener), true) =
+            (target.connection.text(), scope.text(), Opener::of(target), self.to_object().is_wholly_known())
         else {
             return Ok(None);
         };
         let path = Path::attribute("target");
         let Some(cluster) = shared.cluster(connection, &path.clone().then("connection"))? else { return Ok(None) };
-        let Some(backend) = backend::of(shared, target, &path, &secret)? else { return Ok(None) };
+        let Some(backend) = backend::of(shared, target, &path, &opener)? else { return Ok(None) };
         let name = schedule.name.to_owned();
         let archive = match self.archive.known() {
             Some(archive) => match archive.open(shared, &name)? {
@@ -491,9 +492,13 @@ impl Settle for Taken {
     ) -> std::result::Result<Vec<String>, Failure> {
         self.clear(cluster, namespace).await?;
         let began = tokio::time::Instant::now();
+        let mut silence = Silence::of(cluster.waiting(), SILENCE);
         loop {
             let found = cluster.get(&SCHEDULE, namespace, &self.name).await?;
             let seen = found.as_ref().and_then(ready);
+            if !silence.goes_on(seen.is_some()) {
+                return Err(Failure::new(too_many_wait("k8up", SILENCE, INSTALLED_BY.depends_on), Blame::Block));
+            }
             if seen.is_some_and(|ready| ready["status"] == "True") {
                 return Ok(Vec::new());
             }

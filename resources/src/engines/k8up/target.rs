@@ -8,10 +8,11 @@ use serde_json::{Map, json};
 
 use super::ENGINE;
 use super::backend::{self, ACCESS_KEY_ID_KEY, CA_KEY, PASSWORD_KEY, SECRET_ACCESS_KEY_KEY};
+use super::opener::{Entry, Opener};
 use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer};
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::objects::{Installer, Objects, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Installer, Lent, Objects, Wanted, server_of};
 use crate::engines::kubernetes::repository_secret::{Complete, Forms, Proof, foreign, own_secret, scope_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
@@ -50,7 +51,7 @@ pub struct K8upTarget {
     /// Any number; another one writes `password_wo` again.
     #[dr(optional)]
     pub password_wo_version: Attr<i64>,
-    /// A Secret that something else makes. It is waited for and never written.
+    /// A Secret that something else makes, or several. They are waited for and never written.
     #[dr(optional)]
     pub existing_secret: Attr<ExistingSecret>,
     /// Whether fields are taken that another program owns.
@@ -58,13 +59,79 @@ pub struct K8upTarget {
     pub force_conflicts: Attr<bool>,
 }
 
-/// A Secret in the namespace.
+/// A Secret in the namespace, or several: what is called otherwise, or lies elsewhere, is named as a Schedule of k8up's names it.
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct ExistingSecret {
     /// Its name. It holds `password`, `access_key_id`, `secret_access_key`, and `ca.pem` when the connection has certificates
     /// of its own.
     #[dr(required, validate = validators::name)]
     pub name: Attr<String>,
+    /// Where the repository's password is, if not under `password`.
+    #[dr(optional)]
+    pub repo_password_secret_ref: Attr<SecretRef>,
+    /// Where the id of the bucket's key is, if not under `access_key_id`.
+    #[dr(optional)]
+    pub access_key_id_secret_ref: Attr<SecretRef>,
+    /// Where the secret of the bucket's key is, if not under `secret_access_key`.
+    #[dr(optional)]
+    pub secret_access_key_secret_ref: Attr<SecretRef>,
+    /// Where the certificates of the store are, if not under `ca.pem`.
+    #[dr(optional)]
+    pub ca_secret_ref: Attr<SecretRef>,
+}
+
+/// A key of a Secret in the namespace.
+#[derive(Model, Clone, Debug, PartialEq)]
+pub struct SecretRef {
+    /// The Secret's name; that of `existing_secret` if left out.
+    #[dr(optional, validate = validators::name)]
+    pub name: Attr<String>,
+    /// The key in it.
+    #[dr(required, validate = validators::secret_key)]
+    pub key: Attr<String>,
+}
+
+impl SecretRef {
+    fn entry(given: &Attr<SecretRef>, secret: &str, usual: &str) -> Option<Entry> {
+        match given {
+            Attr::Null => Some(Entry::new(secret, usual)),
+            Attr::Unknown => None,
+            Attr::Known(SecretRef { name: Attr::Null, key }) => Some(Entry::new(secret, key.text()?)),
+            Attr::Known(SecretRef { name, key }) => Some(Entry::new(name.text()?, key.text()?)),
+        }
+    }
+
+    /// How a configuration says where a key is; not at all where it is usual.
+    fn of(entry: &Entry, secret: &str, usual: &str) -> Attr<Self> {
+        let name = (entry.secret != secret).then(|| entry.secret.clone()).into();
+        let unusual = *entry != Entry::new(secret, usual);
+        unusual.then(|| SecretRef { name, key: Attr::Known(entry.key.clone()) }).into()
+    }
+}
+
+impl ExistingSecret {
+    /// As a configuration says what opens a repository.
+    pub fn of(opener: &Opener) -> Self {
+        let name = &opener.password.secret;
+        ExistingSecret {
+            name: Attr::Known(name.clone()),
+            repo_password_secret_ref: SecretRef::of(&opener.password, name, PASSWORD_KEY),
+            access_key_id_secret_ref: SecretRef::of(&opener.id, name, ACCESS_KEY_ID_KEY),
+            secret_access_key_secret_ref: SecretRef::of(&opener.secret, name, SECRET_ACCESS_KEY_KEY),
+            ca_secret_ref: SecretRef::of(&opener.ca, name, CA_KEY),
+        }
+    }
+
+    /// What opens the repository; `None` while it is not known.
+    pub fn opener(&self) -> Option<Opener> {
+        let name = self.name.text()?;
+        Some(Opener {
+            password: SecretRef::entry(&self.repo_password_secret_ref, name, PASSWORD_KEY)?,
+            id: SecretRef::entry(&self.access_key_id_secret_ref, name, ACCESS_KEY_ID_KEY)?,
+            secret: SecretRef::entry(&self.secret_access_key_secret_ref, name, SECRET_ACCESS_KEY_KEY)?,
+            ca: SecretRef::entry(&self.ca_secret_ref, name, CA_KEY)?,
+        })
+    }
 }
 
 impl K8upTarget {
@@ -131,9 +198,13 @@ impl RegisteredBlock for K8upTarget {
         self.cluster.clone()
     }
 
-    /// The namespace, with the Secret's name where it is not made of the target's.
+    /// The namespace, with what opens the repository where that is no Secret of the target's name.
     fn scope(&self) -> Attr<String> {
-        scope_of(&self.namespace, &self.existing_secret.clone().and_then(|secret| secret.name))
+        let opener = self.existing_secret.as_ref().and_then(|secret| match secret.opener() {
+            Some(opener) => Attr::Known(opener.to_string()),
+            None => Attr::Unknown,
+        });
+        scope_of(&self.namespace, &opener)
     }
 
     fn check(&self, store: &Attr<Place>, credentials: &Attr<String>) -> Diagnostics {
@@ -165,9 +236,14 @@ impl RegisteredBlock for K8upTarget {
         store_keys::carried(connection, ENGINE)?;
         let Some(password) = self.forms().password(shared, write_only)? else { return Ok(None) };
         let ca_pem = connection.ca_pem.as_deref();
-        let wanted = match self.existing_secret.known() {
-            Some(secret) => foreign(secret.name.text().unwrap_or_default()),
-            None => {
+        let opener = match self.existing_secret.known() {
+            Some(secret) => secret.opener(),
+            None => Some(Opener::in_one(&own_secret(target.name))),
+        };
+        let Some(opener) = opener else { return Ok(None) };
+        let wanted = match self.existing_secret.is_known() {
+            true => foreign(&opener.password.secret),
+            false => {
                 let Some(Some(keys)) = store_keys::of(shared, connection, target.credentials)? else {
                     return Ok(None);
                 };
@@ -175,8 +251,12 @@ impl RegisteredBlock for K8upTarget {
                 secret(&own_secret(target.name), password.as_ref(), &keys, ca_pem)
             }
         };
-        let mut keys = vec![PASSWORD_KEY, ACCESS_KEY_ID_KEY, SECRET_ACCESS_KEY_KEY];
-        keys.extend(ca_pem.is_some().then_some(CA_KEY));
+        let (own, others): (Vec<&Entry>, Vec<&Entry>) =
+            opener.needed(ca_pem.is_some()).partition(|entry| entry.secret == wanted.name);
+        let keys = own.into_iter().map(|entry| entry.key.clone()).collect();
+        let needed_by = "`existing_secret` names it, and k8up can't open the repository without it";
+        let lend = |entry: &Entry| Lent { name: entry.secret.clone(), key: entry.key.clone(), needed_by };
+        let lent = others.into_iter().map(lend).collect();
         let external = self.existing_secret.is_known();
         let force = self.force_conflicts == Attr::Known(true);
         let proof = Proof::of(shared, PASSWORD_KEY, &reached, password.as_ref(), force);
@@ -192,6 +272,7 @@ impl RegisteredBlock for K8upTarget {
         let mut objects = Objects::new(cluster, namespace, vec![wanted], INSTALLED_BY, waiting, settle);
         objects.force = force;
         objects.external = external;
+        objects.lent = lent;
         Ok(Some(Box::new(objects)))
     }
 
@@ -207,6 +288,40 @@ impl RegisteredBlock for K8upTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_opens_a_repository_is_said_as_a_schedule_of_k8ups_says_it() {
+        let store = |key: &str| {
+            Attr::Known(SecretRef { name: Attr::Known("objectstore".to_owned()), key: Attr::Known(key.to_owned()) })
+        };
+        let password = SecretRef { name: Attr::Null, key: Attr::Known("pw".to_owned()) };
+        let existing = ExistingSecret {
+            name: Attr::Known("backup-repo".to_owned()),
+            repo_password_secret_ref: Attr::Known(password),
+            access_key_id_secret_ref: store("username"),
+            secret_access_key_secret_ref: store("password"),
+            ca_secret_ref: Attr::Null,
+        };
+        let opener = existing.opener().unwrap();
+        let text = "backup-repo:pw,objectstore:username,objectstore:password,backup-repo:ca.pem";
+        assert_eq!(opener.to_string(), text);
+        assert_eq!(ExistingSecret::of(&opener), existing);
+        assert_eq!(ExistingSecret::of(&Opener::in_one("theirs")).opener(), Some(Opener::in_one("theirs")));
+        let open = ExistingSecret { access_key_id_secret_ref: Attr::Unknown, ..existing.clone() };
+        assert_eq!(open.opener(), None);
+        let target = |existing_secret| K8upTarget {
+            cluster: "prod".into(),
+            namespace: "wiki".into(),
+            password: Attr::Null,
+            password_wo: Attr::Null,
+            password_wo_version: Attr::Null,
+            existing_secret,
+            force_conflicts: Attr::Known(false),
+        };
+        assert_eq!(target(Attr::Known(existing)).scope(), Attr::Known(format!("wiki/{text}")));
+        assert_eq!(target(Attr::Known(open)).scope(), Attr::Unknown);
+        assert_eq!(target(Attr::Null).scope(), Attr::Known("wiki".to_owned()));
+    }
 
     #[test]
     fn a_secret_without_its_password_is_never_written() {

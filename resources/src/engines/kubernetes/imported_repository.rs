@@ -14,7 +14,7 @@ use crate::shared::Shared;
 /// The Secret of a repository, as it is on the server.
 pub struct RepositorySecret {
     /// The scope of its target: a namespace, where the Secret is `dr-<name>`, or `namespace/secret`, where it is somebody
-    /// else's.
+    /// else's; with a colon and more where its keys have other names than the usual ones.
     pub scope: String,
     /// The name of its target.
     pub target: String,
@@ -35,7 +35,7 @@ impl RepositorySecret {
         target: &str,
     ) -> Result<Self, Diagnostics> {
         let (namespace, foreign) = match scope.split_once('/') {
-            Some((namespace, secret)) => (namespace, Some(secret.to_owned())),
+            Some((namespace, secret)) => (namespace, secret.split(':').next().map(str::to_owned)),
             None => (scope, None),
         };
         let is_own = foreign.is_none();
@@ -59,6 +59,11 @@ impl RepositorySecret {
         Ok(RepositorySecret { scope, target, object })
     }
 
+    /// The same, as somebody else's, in a target whose scope says so after the namespace.
+    pub fn opened_by(self, text: &str) -> Self {
+        RepositorySecret { scope: format!("{}/{text}", self.namespace()), ..self }
+    }
+
     /// Its namespace.
     pub fn namespace(&self) -> &str {
         self.scope.split('/').next().unwrap_or_default()
@@ -66,10 +71,11 @@ impl RepositorySecret {
 
     /// Its name.
     pub fn name(&self) -> String {
-        self.foreign().map_or_else(|| own_secret(&self.target), str::to_owned)
+        let foreign = self.foreign().and_then(|secret| secret.split(':').next());
+        foreign.map_or_else(|| own_secret(&self.target), str::to_owned)
     }
 
-    /// Its name where it is somebody else's.
+    /// What stands in the scope after the namespace, where it is somebody else's.
     pub fn foreign(&self) -> Option<&str> {
         self.scope.split_once('/').map(|(_, secret)| secret)
     }

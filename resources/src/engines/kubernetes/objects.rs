@@ -17,10 +17,13 @@ use crate::engines::concepts::{Blame, Failure, TargetServer};
 use crate::engines::declared::{Adopt, Declared, Found, NotPut};
 use crate::run::EngineError;
 use crate::shared::Shared;
-use crate::waiting::{NotThere, Patience, WaitingSlots};
+use crate::waiting::{Missing, NotThere, Patience, WaitingSlots};
 
 /// How much of a value a message shows.
 const SHOWN: usize = 80;
+
+/// How long a Secret that somebody else makes is usually waited for.
+const LENT: Duration = Duration::from_secs(120);
 
 /// How long what was deleted may wait for its finalizers, and how often it is looked for.
 const GONE: Duration = Duration::from_secs(60);
@@ -41,6 +44,31 @@ pub struct Wanted {
     pub lasting: bool,
 }
 
+/// A Secret that somebody else makes, perhaps in this apply, and that the objects name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lent {
+    /// Its name.
+    pub name: String,
+    /// The key that it has to have.
+    pub key: String,
+    /// What names it, and what becomes of that without it.
+    pub needed_by: &'static str,
+}
+
+impl Lent {
+    /// What is wrong with what is there under that name.
+    fn lacks(&self, found: Option<&DynamicObject>) -> Option<String> {
+        let Lent { name, key, needed_by } = self;
+        match found {
+            None => Some(format!("Secret {name} is not there: {needed_by}")),
+            Some(found) if !found.data["data"][key.as_str()].is_string() => {
+                Some(format!("Secret {name} has no {key}: {needed_by}"))
+            }
+            Some(_) => None,
+        }
+    }
+}
+
 /// What an engine does with the objects once they are there.
 #[async_trait]
 pub trait Settle: Send + Sync {
@@ -59,6 +87,17 @@ pub trait Settle: Send + Sync {
         _: &Wanted,
         _live: Option<&DynamicObject>,
         _before: Option<&str>,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Does what the engine has to know before an object that is there is changed.
+    async fn before_change(
+        &self,
+        _: &Cluster,
+        _namespace: &str,
+        _: &Wanted,
+        _live: &DynamicObject,
     ) -> Result<(), Failure> {
         Ok(())
     }
@@ -115,6 +154,8 @@ pub struct Objects {
     pub waiting: WaitingSlots,
     /// What comes after.
     pub settle: Box<dyn Settle>,
+    /// The Secrets that they name and that others make.
+    pub lent: Vec<Lent>,
     /// What an earlier configuration set.
     before: Vec<Before>,
 }
@@ -136,6 +177,14 @@ enum Known<'a> {
     Ours,
 }
 
+/// What is to be done with an object.
+enum Step<'a> {
+    /// It is as it should be, or somebody else's.
+    Keep(Arc<DynamicObject>),
+    /// It is to be written, with this body, over what is there.
+    Write(&'a Wanted, &'a Value, Option<Arc<DynamicObject>>),
+}
+
 /// An object as an earlier configuration set it.
 struct Before {
     kind: Kind,
@@ -151,7 +200,9 @@ impl From<ClusterError> for Failure {
             ClusterError::Unreachable { .. } => Blame::Unreachable,
             _ => Blame::Block,
         };
-        Failure { message: error.to_string(), hint: None, blame }
+        let hint = matches!(error, ClusterError::Lacks { .. })
+            .then(|| "Install a version that has it, CRDs included, or leave out the argument that sets it".to_owned());
+        Failure { message: error.to_string(), hint, blame }
     }
 }
 
@@ -165,8 +216,8 @@ impl Objects {
         waiting: WaitingSlots,
         settle: Box<dyn Settle>,
     ) -> Self {
-        let (force, external, before) = (false, false, Vec::new());
-        Objects { cluster, namespace, wanted, force, external, installer, waiting, settle, before }
+        let (force, external, lent, before) = (false, false, Vec::new(), Vec::new());
+        Objects { cluster, namespace, wanted, force, external, installer, waiting, settle, lent, before }
     }
 
     fn called(&self, wanted: &Wanted) -> String {
@@ -213,10 +264,10 @@ impl Objects {
         }
     }
 
-    /// Makes one object, or makes it so.
-    async fn put_one(&self, wanted: &Wanted, known: Known<'_>, adopt: Adopt) -> Result<DynamicObject, NotPut> {
+    /// What is to be done with one object; nothing is written yet.
+    async fn decide<'a>(&self, wanted: &'a Wanted, known: Known<'_>, adopt: Adopt) -> Result<Step<'a>, NotPut> {
         if self.external {
-            return Ok(self.wait_for(wanted).await?);
+            return Ok(Step::Keep(self.wait_for(wanted).await?.into()));
         }
         let mut found = self.look(wanted).await?;
         if let Some(gone) = found.take_if(|live| goes(live)) {
@@ -239,12 +290,12 @@ impl Objects {
                 return Err(NotPut::Exists { what: self.called(wanted), maker: seen.foreign });
             }
             if as_wanted && (usable || wanted.lasting || seen.foreign.is_none()) {
-                return Ok(live.as_ref().clone());
+                return Ok(Step::Keep(live.clone()));
             }
         }
         let Some(body) = &wanted.body else {
             return match found {
-                Some(live) => Ok(live.as_ref().clone()),
+                Some(live) => Ok(Step::Keep(live)),
                 None => Err(self.absent(wanted).into()),
             };
         };
@@ -253,7 +304,7 @@ impl Objects {
             return Err(self.held(wanted).into());
         }
         self.settle.before_write(wanted, found.as_deref(), before).await?;
-        Ok(self.write(wanted, body, found.as_deref()).await?)
+        Ok(Step::Write(wanted, body, found))
     }
 
     /// What somebody else makes, perhaps in this apply.
@@ -262,6 +313,86 @@ impl Objects {
         let depends_on = format!("kubernetes_{}.{name}", kind.kind.to_lowercase());
         let found = self.cluster.wait_for_object(kind, &self.namespace, name, &depends_on, &self.waiting).await;
         found.map_err(|error| Failure::new(error.to_string(), Blame::Block))
+    }
+
+    async fn take(&self, step: Step<'_>) -> Result<Arc<DynamicObject>, Failure> {
+        match step {
+            Step::Keep(live) => Ok(live),
+            Step::Write(wanted, body, live) => {
+                if let Some(live) = live.as_deref() {
+                    self.settle.before_change(&self.cluster, &self.namespace, wanted, live).await?;
+                }
+                Ok(Arc::new(self.write(wanted, body, live.as_deref()).await?))
+            }
+        }
+    }
+
+    /// Has the server look at all of it before any of it is written: half of it would stay behind when the installed version
+    /// lacks a field, or when there are no rights. What this apply may be installing is waited for here.
+    async fn rehearse(&self) -> Result<(), Failure> {
+        let bodies = self.wanted.iter().filter_map(|wanted| Some((wanted, wanted.body.as_ref()?)));
+        if self.external || bodies.clone().count() < 2 {
+            return Ok(());
+        }
+        for (wanted, body) in bodies.filter(|(wanted, _)| wanted.kind != Kind::SECRET) {
+            let body = without_nulls(body);
+            let rehearse = || self.cluster.rehearse(&wanted.kind, &self.namespace, &wanted.name, body.clone());
+            let mut taken = rehearse().await;
+            if let Err(ClusterError::MissingKind { .. }) = taken {
+                self.wait_for_kind(&wanted.kind).await?;
+                taken = rehearse().await;
+            }
+            if let Err(ClusterError::NoNamespace { .. }) = taken {
+                self.wait_for_namespace().await?;
+                taken = rehearse().await;
+            }
+            taken?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the Secrets that others make.
+    async fn await_lent(&self) -> Result<(), Failure> {
+        for lent in &self.lent {
+            let what = Kind::SECRET.called(&self.namespace, &lent.name);
+            let missing = Missing {
+                what: format!("{what} with the key {} on cluster `{}`", lent.key, self.cluster.name()),
+                depends_on: format!("kubernetes_secret.{}", lent.name),
+            };
+            let look = || async { Ok(self.lent(lent).await?.is_none().then_some(())) };
+            let there = self.waiting.wait_for(&missing, LENT, look).await;
+            there.map_err(|error: NotThere<ClusterError>| match error {
+                NotThere::Failed(error) => error.into(),
+                missing => {
+                    Failure { hint: Some(lent.needed_by.to_owned()), ..Failure::new(missing.to_string(), Blame::Block) }
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a Secret that somebody else makes. Whoever may not read it can't tell.
+    async fn lent(&self, lent: &Lent) -> Result<Option<String>, ClusterError> {
+        match self.cluster.find(&Kind::SECRET, &self.namespace, &lent.name).await {
+            Err(ClusterError::Forbidden(_)) => Ok(None),
+            found => Ok(lent.lacks(found?.as_deref())),
+        }
+    }
+
+    async fn wait_for_kind(&self, kind: &Kind) -> Result<(), Failure> {
+        let Installer { depends_on, crds } = self.installer;
+        let there = self.cluster.wait_for_kind(kind, depends_on, &self.waiting).await;
+        there.map_err(|error| {
+            let hint = Some(crds.to_owned());
+            Failure { message: error.to_string(), hint, blame: Blame::Block }
+        })
+    }
+
+    async fn wait_for_namespace(&self) -> Result<(), Failure> {
+        let namespace = &self.namespace;
+        let depends_on = format!("kubernetes_namespace.{namespace}");
+        let there = self.cluster.wait_for_object(&Kind::NAMESPACE, "", namespace, &depends_on, &self.waiting).await;
+        there.map(drop).map_err(|error| Failure::new(error.to_string(), Blame::Block))
     }
 
     /// Applies what is to be set, and takes out what nobody may set: a server-side apply leaves that to its owner.
@@ -291,12 +422,7 @@ impl Objects {
         let apply = |force| self.cluster.apply(&wanted.kind, &self.namespace, &wanted.name, body.clone(), force);
         match apply(self.force || wanted.lasting).await {
             Err(ClusterError::MissingKind { .. }) => {
-                let Installer { depends_on, crds } = self.installer;
-                let kind = self.cluster.wait_for_kind(&wanted.kind, depends_on, &self.waiting).await;
-                kind.map_err(|error| {
-                    let hint = Some(crds.to_owned());
-                    Failure { message: error.to_string(), hint, blame: Blame::Block }
-                })?;
+                self.wait_for_kind(&wanted.kind).await?;
                 Box::pin(self.write_once_there(wanted, body)).await
             }
             Err(ClusterError::NoNamespace { .. }) => Box::pin(self.write_once_there(wanted, body)).await,
@@ -318,11 +444,8 @@ impl Objects {
 
     /// Writes what this apply may still be making the place for.
     async fn write_once_there(&self, wanted: &Wanted, body: &Value) -> Result<DynamicObject, Failure> {
-        let namespace = &self.namespace;
-        let depends_on = format!("kubernetes_namespace.{namespace}");
-        let there = self.cluster.wait_for_object(&Kind::NAMESPACE, "", namespace, &depends_on, &self.waiting).await;
-        there.map_err(|error| Failure::new(error.to_string(), Blame::Block))?;
-        Ok(self.cluster.apply(&wanted.kind, namespace, &wanted.name, body.clone(), self.force).await?)
+        self.wait_for_namespace().await?;
+        Ok(self.cluster.apply(&wanted.kind, &self.namespace, &wanted.name, body.clone(), self.force).await?)
     }
 
     fn was_ours(&self, wanted: &Wanted, live: &DynamicObject, fields: &[(String, String)]) -> bool {
@@ -570,20 +693,40 @@ impl Declared for Objects {
             found.foreign = None;
         }
         all.drift.extend(found.drift);
+        for lent in &self.lent {
+            all.drift.extend(self.lent(lent).await?);
+        }
         let unavailable = self.settle.unavailable(&live);
+        // For plans of this process: what the installed version lacks would be known at apply only.
+        self.cluster.learn_fields(&main.kind).await;
         Ok(Some(Found { stale: all.stale | found.stale, drift: all.drift, unavailable, ..found }))
+    }
+
+    fn lacking(&self) -> Vec<String> {
+        let bodies = self.wanted.iter().filter_map(|wanted| Some((wanted, wanted.body.as_ref()?)));
+        let fields = |(wanted, body): (&Wanted, &Value)| {
+            let fields = self.cluster.lacks(&wanted.kind, body);
+            (!fields.is_empty()).then(|| format!("{} has no {}", wanted.kind.kind, fields.join(", and no ")))
+        };
+        bodies.filter_map(fields).collect()
     }
 
     async fn put(&self, known: Option<&str>, adopt: Adopt) -> Result<Found, NotPut> {
         let Some((main, others)) = self.wanted.split_last() else {
             return Err(Failure::new("nothing is to be made".to_owned(), Blame::Block).into());
         };
+        self.rehearse().await?;
+        self.await_lent().await?;
+        let mut steps = Vec::new();
         for other in others {
             let known = if known.is_some() { Known::Ours } else { Known::Uid(None) };
-            self.put_one(other, known, adopt).await?;
+            steps.push(self.decide(other, known, adopt).await?);
         }
-        let live = self.put_one(main, Known::Uid(known), adopt).await?;
-        Ok(judge(main, &live))
+        let last = self.decide(main, Known::Uid(known), adopt).await?;
+        for step in steps {
+            self.take(step).await?;
+        }
+        Ok(judge(main, self.take(last).await?.as_ref()))
     }
 
     async fn remove_former(&self, known: &str) -> Result<(), Failure> {
@@ -626,6 +769,95 @@ impl Declared for Objects {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::kubernetes::quiesce::tests::api::Api;
+    use crate::engines::volsync::SOURCE;
+
+    /// What needs no waiting.
+    struct Settled;
+
+    #[async_trait]
+    impl Settle for Settled {
+        async fn settle(&self, _: &Cluster, _: &str, _: Patience) -> Result<Vec<String>, Failure> {
+            Ok(Vec::new())
+        }
+
+        fn unavailable(&self, _: &DynamicObject) -> Option<String> {
+            None
+        }
+    }
+
+    /// A source with its Secret.
+    fn objects(api: &Api) -> Objects {
+        let installer = Installer { depends_on: "helm_release.volsync", crds: "x" };
+        let wanted =
+            |kind: Kind, body: Value| Wanted { kind, name: "docs".to_owned(), body: Some(body), lasting: false };
+        let secret = wanted(Kind::SECRET, json!({ "type": "Opaque", "data": { "password": "cA==" } }));
+        let source = wanted(SOURCE, json!({ "spec": { "sourcePVC": "docs", "fresh": true } }));
+        let (waiting, settle) = (WaitingSlots::default(), Box::new(Settled));
+        Objects::new(api.cluster(), "wiki".to_owned(), vec![secret, source], installer, waiting, settle)
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_where_the_installed_version_lacks_a_field_of_the_last_object() {
+        let api = Api::new();
+        api.lacks("fresh");
+        let Err(NotPut::Engine(failure)) = objects(&api).put(None, Adopt::IfCompatible).await else { panic!() };
+        assert_eq!(
+            failure.message,
+            "ReplicationSource wiki/docs can't be on cluster `prod`: the installed version of ReplicationSource has no \
+             .spec.fresh"
+        );
+        assert!(failure.hint.is_some_and(|hint| hint.contains("Install a version that has it")));
+        assert!(api.get(&Kind::SECRET, "wiki", "docs").is_null(), "its Secret was written");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_beside_what_somebody_else_made() {
+        let api = Api::new();
+        let theirs = json!([{ "manager": "argocd-controller", "operation": "Apply" }]);
+        api.put(&SOURCE, "wiki", "docs", json!({ "metadata": { "managedFields": theirs } }));
+        let refused = objects(&api).put(None, Adopt::IfCompatible).await;
+        assert!(matches!(refused, Err(NotPut::Exists { maker: Some(maker), .. }) if maker == "argocd-controller"));
+        assert!(api.get(&Kind::SECRET, "wiki", "docs").is_null(), "its Secret was written");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_before_the_secret_is_there_that_somebody_else_makes() {
+        let api = Api::new();
+        let put = async || {
+            let mut objects = objects(&api);
+            objects.cluster.apply_begins();
+            objects.waiting = objects.waiting.with(Patience::of(Duration::from_millis(1), "timeouts.create"));
+            let needed_by = "`existing_secret` names it";
+            objects.lent = vec![Lent { name: "disks".to_owned(), key: "cloud".to_owned(), needed_by }];
+            let drift = objects.find().await.unwrap().map(|found| found.drift);
+            (objects.put(None, Adopt::IfCompatible).await, drift)
+        };
+        api.put(&Kind::SECRET, "wiki", "disks", json!({ "data": { "other": "eA==" } }));
+        let (Err(NotPut::Engine(failure)), None) = put().await else { panic!() };
+        let missing = "Secret wiki/disks with the key cloud on cluster `prod` did not appear";
+        assert!(failure.message.starts_with(missing), "{}", failure.message);
+        assert!(failure.message.contains("depends_on = [kubernetes_secret.disks]"), "{}", failure.message);
+        assert!(api.get(&Kind::SECRET, "wiki", "docs").is_null(), "something was written");
+        api.put(&Kind::SECRET, "wiki", "disks", json!({ "data": { "cloud": "eA==" } }));
+        assert!(put().await.0.is_ok());
+        api.remove(&Kind::SECRET, "wiki", "disks");
+        assert_eq!(put().await.1.unwrap(), ["Secret disks is not there: `existing_secret` names it"]);
+        // Whoever may not read it can't tell.
+        api.forbid("GET", &Kind::SECRET);
+        let mut objects = objects(&api);
+        objects.wanted.remove(0);
+        assert!(objects.put(None, Adopt::IfCompatible).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn all_of_it_is_written_once_the_server_would_take_it() {
+        let api = Api::new();
+        let made = objects(&api).put(None, Adopt::IfCompatible).await.unwrap();
+        assert!(made.drift.is_empty() && made.foreign.is_none(), "{made:?}");
+        assert!(!api.get(&Kind::SECRET, "wiki", "docs").is_null());
+        assert_eq!(api.get(&SOURCE, "wiki", "docs")["spec"]["fresh"], true);
+    }
 
     #[test]
     fn what_nobody_may_set_is_taken_out_and_the_rest_is_set() {

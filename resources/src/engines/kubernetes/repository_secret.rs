@@ -54,19 +54,19 @@ pub fn repository_of(shared: &Shared, target: &Reference, path: &Path) -> Result
     Ok(format!("{store} {prefix}").trim_end().to_owned())
 }
 
-/// The password of a target that names none of the provider's secrets: in the Secret of its engine, whoever made that. The
-/// outer `None` is not known yet, the inner one is a reference that leads to no Secret.
+/// The password of a target that names none of the provider's secrets: in the Secret of its engine, whoever made that, under a
+/// key. The outer `None` is not known yet, the inner one is a reference that leads to no Secret.
 pub fn kept_password(
     shared: &Shared,
     reference: &Reference,
     path: &Path,
-    key: &'static str,
+    kept: Option<(String, String)>,
 ) -> Result<Option<Option<Arc<dyn KeptPassword>>>> {
     if !reference.secret.is_null() || reference.kind.text() != Some("backup_target") {
         return Ok(Some(None));
     }
-    let (Some(connection), Some(namespace), Some(name)) =
-        (reference.connection.text(), namespace_of(&reference.scope).into_known(), secret_of(reference))
+    let (Some(connection), Some(namespace), Some((name, key))) =
+        (reference.connection.text(), namespace_of(&reference.scope).into_known(), kept)
     else {
         return Ok(None);
     };
@@ -79,7 +79,7 @@ struct InSecret {
     cluster: Cluster,
     namespace: String,
     name: String,
-    key: &'static str,
+    key: String,
     redactor: Redactor,
 }
 
@@ -94,7 +94,7 @@ impl KeptPassword for InSecret {
         let found = self.cluster.find(&Kind::SECRET, &self.namespace, &self.name).await;
         let found = found.map_err(|error| no(format!("which can't be read: {error}")))?;
         let found = found.ok_or_else(|| no("which is not there".to_owned()))?;
-        let text = found.data["data"][self.key].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let text = found.data["data"][self.key.as_str()].as_str().and_then(|text| STANDARD.decode(text).ok());
         let text = text.and_then(|text| String::from_utf8(text).ok()).filter(|text| !text.is_empty());
         let password = text.ok_or_else(|| no(format!("which has no {}", self.key)))?;
         self.redactor.learn(&password);
@@ -214,7 +214,7 @@ pub struct Complete {
     /// Its name.
     pub secret: String,
     /// The keys that it has to have.
-    pub keys: Vec<&'static str>,
+    pub keys: Vec<String>,
     /// A key whose value says where the repository is, and where it has to be.
     pub location: Option<(&'static str, String)>,
     /// Where the provider finds the repository.
@@ -303,7 +303,7 @@ impl Proof {
 impl Complete {
     /// What is missing or leads elsewhere, without the values.
     fn lacks(&self, data: &Value) -> Option<String> {
-        let missing: Vec<_> = self.keys.iter().copied().filter(|key| !data[*key].is_string()).collect();
+        let missing: Vec<_> = self.keys.iter().map(String::as_str).filter(|key| !data[*key].is_string()).collect();
         if !missing.is_empty() {
             return Some(format!("it has no {}", missing.join(" and no ")));
         }
@@ -438,7 +438,7 @@ mod tests {
             cluster: api.cluster(),
             namespace: "wiki".to_owned(),
             name: "theirs".to_owned(),
-            key: "password",
+            key: "password".to_owned(),
             redactor: redactor.clone(),
         };
         let why = async || kept.read().await.err().map(|error| error.to_string()).unwrap_or_default();
@@ -467,7 +467,7 @@ mod tests {
     fn somebody_elses_secret_has_to_lead_where_the_store_does() {
         let complete = Complete {
             secret: "x".into(),
-            keys: vec!["LOCATION", "PASSWORD", "ca.pem"],
+            keys: ["LOCATION", "PASSWORD", "ca.pem"].map(str::to_owned).into(),
             location: Some(("LOCATION", "s3:http://s/docs".into())),
             place: "http://s docs".into(),
             external: true,

@@ -266,6 +266,25 @@ impl Settle for Enabled {
         Ok(found.as_ref().and_then(|found| self.unavailable(found)).into_iter().collect())
     }
 
+    /// Velero runs a schedule at once whose new line was due since its last backup (`getNextRunTime` of its schedule
+    /// controller). It lets that pass once where it is asked to, and takes the word back itself. A version before 1.13 drops
+    /// the field.
+    async fn before_change(
+        &self,
+        cluster: &Cluster,
+        namespace: &str,
+        wanted: &Wanted,
+        live: &DynamicObject,
+    ) -> std::result::Result<(), Failure> {
+        let spec = |body: &Value| body["spec"].clone();
+        let (wanted_spec, live_spec) = (wanted.body.as_ref().map(spec).unwrap_or_default(), &live.data["spec"]);
+        if wanted_spec["schedule"] != live_spec["schedule"] && wanted_spec["paused"] != true {
+            let skip = json!({ "spec": { "skipImmediately": true } });
+            cluster.merge(&SCHEDULE, namespace, &wanted.name, skip, None).await?;
+        }
+        Ok(())
+    }
+
     fn unavailable(&self, main: &DynamicObject) -> Option<String> {
         let status = &main.data["status"];
         (status["phase"] == "FailedValidation").then(|| {
@@ -273,5 +292,30 @@ impl Settle for Enabled {
                 status["validationErrors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             format!("Velero refuses it: {}", errors.join("; "))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::kubernetes::quiesce::tests::api::Api;
+
+    #[tokio::test]
+    async fn minor_9_another_line_starts_no_backup_and_nothing_else_is_skipped() {
+        let skips = async |wanted: Value| {
+            let api = Api::new();
+            let live = json!({ "spec": { "schedule": "CRON_TZ=UTC 0 2 * * *", "paused": false } });
+            api.put(&SCHEDULE, "velero", "daily", live);
+            let name = "daily".to_owned();
+            let wanted =
+                Wanted { kind: SCHEDULE, name: name.clone(), body: Some(json!({ "spec": wanted })), lasting: false };
+            let live = serde_json::from_value(api.get(&SCHEDULE, "velero", "daily")).unwrap();
+            Enabled { name }.before_change(&api.cluster(), "velero", &wanted, &live).await.unwrap();
+            api.get(&SCHEDULE, "velero", "daily")["spec"]["skipImmediately"] == true
+        };
+        assert!(skips(json!({ "schedule": "CRON_TZ=UTC 0 * * * *", "paused": false })).await);
+        assert!(!skips(json!({ "schedule": "CRON_TZ=UTC 0 2 * * *", "paused": false, "template": {} })).await);
+        // It would be let pass when it begins again.
+        assert!(!skips(json!({ "schedule": "CRON_TZ=UTC 0 * * * *", "paused": true })).await);
     }
 }

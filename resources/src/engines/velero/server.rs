@@ -14,7 +14,7 @@ use crate::engines::kubernetes::render::go_duration;
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::Counts;
 use crate::run::{EngineError, Journal};
-use crate::waiting::Patience;
+use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
 
 /// Backups.
 pub static BACKUP: Kind = Kind::namespaced("velero.io", "v1", "Backup", "backups");
@@ -143,15 +143,26 @@ impl Server {
 
     async fn available(&self, name: &str) -> Result<Location, EngineError> {
         let seen = std::sync::Mutex::new((String::new(), String::new()));
+        let mut silence = Silence::of(self.cluster.waiting(), SILENCE);
         let available = self.watches.wait_for(&self.cluster, &LOCATION, &self.namespace, |objects| {
-            let location = Location::of(name, &objects.get(name)?.data);
-            if let Ok(mut seen) = seen.lock() {
+            let location = objects.get(name).map(|object| Location::of(name, &object.data));
+            if let (Some(location), Ok(mut seen)) = (&location, seen.lock()) {
                 *seen = (location.phase.clone(), location.message.clone());
             }
-            (location.phase == "Available").then_some(location)
+            // Velero says a phase as soon as it looks.
+            let speaks = location.as_ref().is_some_and(|location| !location.phase.is_empty());
+            match location.filter(|location| location.phase == "Available") {
+                Some(location) => Some(Some(location)),
+                None => (!silence.goes_on(speaks)).then_some(None),
+            }
         });
         match tokio::time::timeout(clock::scaled(VALIDATION), available).await {
-            Ok(location) => location.map_err(before),
+            Ok(Ok(Some(location))) => Ok(location),
+            Ok(Ok(None)) => {
+                let message = too_many_wait(&self.describe(), SILENCE, INSTALLED_BY.depends_on);
+                Err(EngineError::nothing_written(message))
+            }
+            Ok(Err(error)) => Err(before(error)),
             Err(_) => {
                 let (phase, message) = seen.into_inner().unwrap_or_default();
                 let why = match (phase.as_str(), message.trim().trim_end_matches('.')) {

@@ -20,13 +20,13 @@ use crate::engines::concepts::{
     Blame, Failure, RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer,
 };
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::objects::{Installer, Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Installer, Lent, Objects, Settle, Wanted, server_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 use crate::validators;
-use crate::waiting::Patience;
+use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
 
 /// What usually installs Velero.
 pub const INSTALLED_BY: Installer = Installer {
@@ -254,6 +254,24 @@ impl VeleroTarget {
         json!({ "spec": spec })
     }
 
+    /// The Secrets that somebody else makes.
+    fn lent(&self) -> Vec<Lent> {
+        let snapshots = self.volume_snapshot_location.known().and_then(|location| location.existing_secret.known());
+        let lent = |secret: &SecretKey, needed_by| {
+            let (name, key) = (secret.name.text()?.to_owned(), secret.key.text()?.to_owned());
+            Some(Lent { name, key, needed_by })
+        };
+        let bucket = self
+            .existing_secret
+            .known()
+            .and_then(|secret| lent(secret, "`existing_secret` names it, and Velero can't open the bucket without it"));
+        let snapshots = snapshots.and_then(|secret| {
+            let why = "`volume_snapshot_location.existing_secret` names it, and Velero refuses every backup without it";
+            lent(secret, why)
+        });
+        bucket.into_iter().chain(snapshots).collect()
+    }
+
     fn snapshot_location(&self) -> Option<Value> {
         let location = self.volume_snapshot_location.known()?;
         let config: Map<String, Value> = location
@@ -367,6 +385,7 @@ impl RegisteredBlock for VeleroTarget {
         let namespace = self.namespace.text().unwrap_or("velero").to_owned();
         let mut objects = Objects::new(cluster, namespace, wanted, INSTALLED_BY, shared.waiting.clone(), settle);
         objects.force = self.force_conflicts == Attr::Known(true);
+        objects.lent = self.lent();
         Ok(Some(Box::new(objects)))
     }
 
@@ -434,6 +453,7 @@ impl Settle for Available {
     ) -> std::result::Result<Vec<String>, Failure> {
         let (deadline, bound) = patience.until(VALIDATION);
         let mut first = None;
+        let mut silence = Silence::of(cluster.waiting(), SILENCE);
         loop {
             let found = cluster.get(&LOCATION, namespace, &self.name).await?;
             let status = found.as_ref().map(|object| object.data["status"].clone()).unwrap_or_default();
@@ -464,6 +484,12 @@ impl Settle for Available {
                         )),
                         blame: Blame::Block,
                     });
+                }
+                // A location that was tried before was tried by a server that runs.
+                _ if !silence.goes_on(tried.is_some()) => {
+                    let who = format!("Velero in namespace {namespace}");
+                    let message = too_many_wait(&who, SILENCE, INSTALLED_BY.depends_on);
+                    return Err(Failure::new(message, Blame::Block));
                 }
                 _ => tokio::time::sleep(clock::scaled(LOOK)).await,
             }

@@ -12,7 +12,7 @@ use crate::engines::kubernetes::quiesce::pods_using;
 use crate::engines::kubernetes::render;
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::run::{EngineError, Journal};
-use crate::waiting::Patience;
+use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
 
 /// How long VolSync is given to begin, how long an error of its may stand, and how long what is removed may take to go.
 const UNTOUCHED: Duration = Duration::from_secs(300);
@@ -126,15 +126,21 @@ impl Mover {
     /// Waits until VolSync is done; the mover's log.
     pub async fn ended(&self, name: &str, key: &str) -> Result<String, EngineError> {
         let mut seen = Seen::default();
-        let ended = self
-            .watches
-            .wait_for(&self.cluster, &self.kind, &self.namespace, |objects| step(objects, name, key, &mut seen));
+        let mut silence = Silence::of(self.cluster.waiting(), SILENCE);
+        let ended = self.watches.wait_for(&self.cluster, &self.kind, &self.namespace, |objects| {
+            let goes_on = silence.goes_on(objects.get(name).and_then(synchronizing).is_some());
+            step(objects, name, key, &mut seen).or((!goes_on).then_some(Ended::Crowded))
+        });
         let what = self.kind.called(&self.namespace, name);
         match ended.await.map_err(engine)? {
             Ended::Done(log) => Ok(log),
             Ended::Failed(log) => Err(EngineError::new(format!("{what} failed: {}", last(&log)))),
             Ended::Refused(why) => Err(EngineError::new(format!("VolSync can't run {what}: {why}"))),
             Ended::Gone => Err(EngineError::new(format!("{what} was deleted by somebody while it ran"))),
+            Ended::Crowded => Err(EngineError::new(format!(
+                "{what} is not worked on: {}",
+                too_many_wait("VolSync", SILENCE, INSTALLED_BY.depends_on)
+            ))),
             Ended::Untouched => Err(EngineError::new(format!(
                 "VolSync has not begun with {what} for {} s: does it run?",
                 UNTOUCHED.as_secs()
@@ -150,6 +156,8 @@ enum Ended {
     Refused(String),
     Gone,
     Untouched,
+    /// VolSync does not begin, and others wait for it already.
+    Crowded,
 }
 
 /// What looks at an object have shown so far.

@@ -32,7 +32,7 @@ pub struct ClaimRestore {
     pub restic: Value,
     /// The same for one that publishes an image; `None` where the run performs the restore.
     pub image: Option<Value>,
-    /// The spec of a claim that has to be made.
+    /// A claim that has to be made, but for its name.
     pub made_as: Option<Value>,
 }
 
@@ -62,8 +62,9 @@ impl ClaimRestore {
         {
             return Ok(false);
         }
-        let spec = self.made_as.as_ref().ok_or_else(|| self.unmade())?;
-        let body = json!({ "metadata": { "name": self.mover.claim, "labels": { RUN_LABEL: key } }, "spec": spec });
+        let mut body = self.made_as.clone().ok_or_else(|| self.unmade())?;
+        body["metadata"]["name"] = self.mover.claim.clone().into();
+        body["metadata"]["labels"][RUN_LABEL] = key.into();
         match self.mover.cluster.create(&Kind::PVC, &self.mover.namespace, body).await {
             Ok(_) => Ok(true),
             Err(ClusterError::AlreadyExists { .. }) => Ok(false),

@@ -20,7 +20,7 @@ use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::server_of;
 use crate::engines::kubernetes::quiesce::{ClaimPause, KubernetesPause, OwnSchedule, QuiesceModel};
-use crate::engines::kubernetes::spec::{Spec, Texts};
+use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::Reference;
 use crate::run::{EngineError, Pause};
@@ -56,6 +56,12 @@ pub struct VolsyncRestoreBlock {
     /// The storage class of the claim when it has to be made, or of the image; the cluster's default if left out.
     #[dr(optional)]
     pub storage_class_name: Attr<String>,
+    /// Labels of the claim when it has to be made, as whoever made the lost one gave it.
+    #[dr(optional)]
+    pub labels: TextMap,
+    /// Annotations of the claim when it has to be made.
+    #[dr(optional)]
+    pub annotations: TextMap,
     /// The class of the snapshot that is handed over; the storage's default if left out. Only with `perform = false`.
     #[dr(optional)]
     pub volume_snapshot_class_name: Attr<String>,
@@ -110,14 +116,16 @@ impl VolsyncRestoreBlock {
         restic
     }
 
-    /// The claim as it is made when it is missing.
+    /// The claim as it is made when it is missing, but for its name.
     fn claim(&self) -> Option<Value> {
         let capacity = self.capacity.text()?;
         let mut spec = Spec::default();
         spec.list("accessModes", &self.access_modes)
             .text("storageClassName", &self.storage_class_name)
             .set("resources", json!({ "requests": { "storage": capacity } }));
-        Some(spec.done())
+        let mut metadata = Spec::default();
+        metadata.map("labels", &self.labels).map("annotations", &self.annotations);
+        Some(json!({ "metadata": metadata.done(), "spec": spec.done() }))
     }
 
     fn is_whole(&self) -> bool {
@@ -246,13 +254,14 @@ impl RestoreBlock for VolsyncRestoreBlock {
     }
 
     fn check(&self) -> Diagnostics {
-        let part = self.access_modes.is_known() || self.storage_class_name.is_known();
+        let marked = self.labels.is_known() || self.annotations.is_known();
+        let part = self.access_modes.is_known() || self.storage_class_name.is_known() || marked;
         if self.capacity.is_null() && part {
             return Diagnostics::error_at(
                 Path::attribute(ENGINE).then("capacity"),
                 "A claim without a size",
-                "`access_modes` and `storage_class_name` are of a claim that is missing and has to be made: set \
-                 `capacity` too.",
+                "`access_modes`, `storage_class_name`, `labels` and `annotations` are of a claim that is missing and has \
+                 to be made: set `capacity` too.",
             );
         }
         if self.capacity.is_known() && self.access_modes.is_null() {
@@ -276,6 +285,12 @@ impl RestoreBlock for VolsyncRestoreBlock {
                 "No snapshot is taken",
                 "The claim itself is written. Only with `perform = false` a snapshot is handed over.",
             ));
+        }
+        for (field, set) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            if !perform && set.is_known() {
+                let detail = "With `perform = false` whoever makes the claim gives it its own: leave it out.";
+                found.extend(at(field, "No claim is made", detail));
+            }
         }
         for (field, set) in
             [("cleanup_cache_pvc", &self.cleanup_cache_pvc), ("cleanup_temp_pvc", &self.cleanup_temp_pvc)]
@@ -455,6 +470,21 @@ mod tests {
         assert_eq!(moved.place(&source), ("lab".into(), "scratch".into()));
         assert_eq!(moved.names(&source), Some(("scratch".to_owned(), "data")));
         assert_eq!(moved.connection(&source).1, Path::attribute("volsync").then("cluster"));
+    }
+
+    #[test]
+    fn a_claim_that_is_made_is_marked_as_the_lost_one_was() {
+        let one = |name: &str, value: &str| Attr::Known([(name.to_owned(), Attr::from(value))].into());
+        let marked =
+            VolsyncRestoreBlock { labels: one("app", "docs"), annotations: one("k8up.io/backup", "true"), ..block() };
+        let made = json!({
+            "metadata": { "labels": { "app": "docs" }, "annotations": { "k8up.io/backup": "true" } },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } },
+        });
+        assert_eq!(marked.claim(), Some(made));
+        assert!(marked.check().0.is_empty() && marked.check_perform(true).0.is_empty());
+        assert_eq!(marked.check_perform(false).0.len(), 2);
+        assert_eq!(VolsyncRestoreBlock { capacity: Attr::Null, access_modes: Attr::Null, ..marked }.check().0.len(), 1);
     }
 
     #[test]

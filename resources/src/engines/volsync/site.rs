@@ -35,7 +35,8 @@ pub fn has_ca(shared: &Shared, reference: &Reference, path: &Path) -> Result<Opt
 /// The repository of a reference that stands at `path`: `None` while something that it takes is not known. It is only read,
 /// without a lock: the mover's own prune must never wait for us.
 pub fn repository(shared: &Shared, reference: &Reference, path: &Path) -> Result<Option<Site>> {
-    let Some(kept) = kept_password(shared, reference, path, PASSWORD_KEY)? else { return Ok(None) };
+    let kept = secret_of(reference).map(|name| (name, PASSWORD_KEY.to_owned()));
+    let Some(kept) = kept_password(shared, reference, path, kept)? else { return Ok(None) };
     // The uid of the reference is that of a Secret.
     let repository = Reference { uid: Attr::Null, ..reference.clone() };
     model::site_opened_by(shared, &repository, path, (LOCK_WAIT, true), kept)

@@ -202,8 +202,8 @@ impl RegisteredBlock for VolsyncTarget {
                 self.secret_object(target.name, &bucket, &keys, password.as_ref().map(Secret::expose))
             }
         };
-        let mut keys = vec![LOCATION_KEY, PASSWORD_KEY];
-        keys.extend(connection.ca_pem.is_some().then_some(CA_KEY));
+        let ca = connection.ca_pem.is_some().then_some(CA_KEY);
+        let keys = [LOCATION_KEY, PASSWORD_KEY].into_iter().chain(ca).map(str::to_owned).collect();
         let force = self.force_conflicts == Attr::Known(true);
         let settle = Box::new(Complete {
             secret: wanted.name.clone(),

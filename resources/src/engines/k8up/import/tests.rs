@@ -62,7 +62,7 @@ fn lost(spec: &Value) -> Vec<String> {
         keep: keep.as_ref(),
         paused: false,
     };
-    let backend = backend::render(&connection("https://minio:9000", None), "k8up", "wiki", "dr-wiki");
+    let backend = backend::render(&connection("https://minio:9000", None), "k8up", "wiki", &Opener::in_one("dr-wiki"));
     let block = K8upSchedule::imported(spec, Attr::Null);
     unsaid(spec, &block.body(&arguments, &backend, None)["spec"])
 }
@@ -187,4 +187,22 @@ fn k8up_keeps_fourteen_days_when_nobody_says_a_number() {
     let usual = KeepModel { keep_daily: Attr::Known(14), ..KeepModel::default() };
     assert_eq!(keep(&Value::Null), usual);
     assert_eq!(keep(&json!({ "keepDaily": 0 })), usual);
+}
+
+#[test]
+fn what_opens_the_repository_of_a_schedule_is_read_as_the_schedule_says_it() {
+    assert_eq!(said_opener(&spec()["backend"], "dr-wiki"), Opener::in_one("dr-wiki"));
+    let users = changed(|spec| {
+        spec["backend"]["repoPasswordSecretRef"] = json!({ "name": "backup-repo", "key": "password" });
+        spec["backend"]["s3"]["accessKeyIDSecretRef"] = json!({ "name": "objectstore", "key": "username" });
+        spec["backend"]["s3"]["secretAccessKeySecretRef"] = json!({ "name": "objectstore", "key": "password" });
+    });
+    let opener = said_opener(&users["backend"], "backup-repo");
+    let text = "backup-repo:password,objectstore:username,objectstore:password,backup-repo:ca.pem";
+    assert_eq!(opener.to_string(), text);
+    // What is rendered for it is what was read.
+    let backend = backend::render(&connection("https://minio:9000/", None), "k8up", "wiki", &opener);
+    for pointer in ["/repoPasswordSecretRef", "/s3/accessKeyIDSecretRef", "/s3/secretAccessKeySecretRef"] {
+        assert_eq!(backend.spec.pointer(pointer), users["backend"].pointer(pointer), "{pointer}");
+    }
 }

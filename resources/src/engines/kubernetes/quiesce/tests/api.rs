@@ -30,6 +30,8 @@ struct Inner {
     requests: Vec<String>,
     /// A field that the schema does not know and drops.
     dropped: Option<&'static str>,
+    /// A field of specs that the schema does not know, and whose objects it refuses.
+    lacking: Option<&'static str>,
 }
 
 /// The address of an object.
@@ -41,7 +43,8 @@ pub fn address(kind: &Kind, namespace: &str, name: &str) -> String {
 impl Api {
     pub fn new() -> Self {
         let (objects, absent, forbidden) = (Objects::new(), Vec::new(), Vec::new());
-        let inner = Inner { objects, absent, forbidden, controllers: Vec::new(), requests: Vec::new(), dropped: None };
+        let (controllers, requests, dropped, lacking) = (Vec::new(), Vec::new(), None, None);
+        let inner = Inner { objects, absent, forbidden, controllers, requests, dropped, lacking };
         Api(Arc::new(Mutex::new(inner)))
     }
 
@@ -93,6 +96,11 @@ impl Api {
         self.inner().dropped = Some(field);
     }
 
+    /// Has the schema refuse a field of specs.
+    pub fn lacks(&self, field: &'static str) {
+        self.inner().lacking = Some(field);
+    }
+
     /// What was asked: method and address.
     pub fn requests(&self) -> Vec<String> {
         self.inner().requests.clone()
@@ -139,6 +147,12 @@ impl Inner {
             ("GET", None) => Ok(self.list(path, query)),
             ("POST", None) => self.create(path, body),
             ("GET", Some(_)) => self.objects.get(path).cloned().ok_or(404),
+            ("PATCH", Some(name)) if query.contains("fieldValidation=Strict") => {
+                if let Some(field) = self.lacking.filter(|field| !body["spec"][*field].is_null()) {
+                    return (500, lack(name, field));
+                }
+                Ok(self.apply(path, body, query.contains("dryRun=All")))
+            }
             ("PATCH", Some(_)) => self.merge(path, &body),
             ("DELETE", Some(_)) => self.delete(path, &body),
             _ => Err(405),
@@ -186,6 +200,17 @@ impl Inner {
         Ok(object.clone())
     }
 
+    fn apply(&mut self, path: &str, body: Value, dry: bool) -> Value {
+        let mut object = self.objects.get(path).cloned().unwrap_or_else(|| json!({ "metadata": { "uid": path } }));
+        merge(&mut object, &body);
+        own(&mut body.clone(), &mut object, "terraform-provider-dr");
+        object["metadata"]["managedFields"][0]["operation"] = "Apply".into();
+        if !dry {
+            self.objects.insert(path.to_owned(), object.clone());
+        }
+        object
+    }
+
     fn delete(&mut self, path: &str, options: &Value) -> Result<Value, u16> {
         let object = self.objects.get_mut(path).ok_or(404_u16)?;
         let uid = &options["preconditions"]["uid"];
@@ -230,6 +255,11 @@ pub fn own(patch: &mut Value, object: &mut Value, manager: &str) {
 fn fields(patch: &Value) -> Value {
     let Value::Object(patch) = patch else { return json!({}) };
     Value::Object(patch.iter().map(|(key, value)| (format!("f:{key}"), fields(value))).collect())
+}
+
+fn lack(name: &str, field: &str) -> Vec<u8> {
+    let message = format!("failed to create typed patch object ({name}): .spec.{field}: field not declared in schema");
+    json!({ "kind": "Status", "status": "Failure", "code": 500, "message": message }).to_string().into_bytes()
 }
 
 fn refusal(status: u16, name: &str, plural: &str) -> Vec<u8> {
