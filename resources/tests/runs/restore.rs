@@ -587,3 +587,37 @@ async fn a_run_with_other_triggers_rolls_back_to_what_was_there_before_the_first
     assert_eq!(world.restore(&job("2")).await.unwrap().outcome, Outcome::Restored);
     assert!(world.server.pinned().is_empty(), "also what the run before it had pinned");
 }
+
+#[tokio::test]
+async fn what_the_storage_keeps_on_for_a_run_that_ended_is_told_and_goes_with_the_next_one() {
+    let world = World::lost();
+    world.server.set("pinning", Some("on"));
+    world.server.set("fail", Some("unpin"));
+    let job = |release| RestoreJob { triggers: triggers(release), ..world.restore_job() };
+    let result = world.restore(&job("1")).await.unwrap();
+    let said = "although it has ended: the toy was told to fail at unpin";
+    assert!(result.warnings.iter().any(|warning| warning.contains(said)), "{:?}", result.warnings);
+    assert_eq!((result.outcome, world.server.pinned().len()), (Outcome::Restored, 1));
+    world.server.set("fail", None);
+    world.server.lose_volume();
+    assert_eq!(world.restore(&job("2")).await.unwrap().outcome, Outcome::Restored);
+    assert!(world.server.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_with_other_triggers_buries_the_one_that_was_killed_and_lets_go_what_that_kept() {
+    for at in ["phase:safety", "phase:writing"] {
+        let world = World::new();
+        world.server.set("pinning", Some("on"));
+        world.server.empty_volume();
+        assert!(!world.apply_in_child("restore", Some(at)).success());
+        let killed = world.record(&world.restore_job()).await.unwrap();
+        let mark = killed.mark.clone().unwrap();
+        let other = RestoreJob { triggers: triggers("2"), ..world.restore_job() };
+        assert_eq!(world.restore(&other).await.unwrap().outcome, Outcome::Restored, "{at}");
+        // What bears its mark in the storage is known to be nobody's, and no later attempt goes on under it.
+        let buried = world.record(&world.restore_job()).await.unwrap();
+        assert_eq!((buried.mark, buried.dead_marks), (None, vec![mark]), "{at}");
+        assert!(world.server.pinned().is_empty(), "{at}");
+    }
+}
