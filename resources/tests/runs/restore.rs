@@ -303,6 +303,39 @@ async fn a_pin_that_was_pruned_is_named_and_an_id_leads_out() {
 }
 
 #[tokio::test]
+async fn a_pin_that_was_pruned_before_anything_was_written_gives_way_to_what_is_there() {
+    let world = World::lost();
+    world.server.set("fail", Some("application"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    let newer = newer_point(&world);
+    world.server.forget("p0000");
+    let result = world.restore(&world.restore_job()).await.unwrap();
+    assert_eq!((result.outcome, result.point.unwrap().id), (Outcome::Restored, newer.id.clone()));
+    let said = format!("had written nothing, so {} of", newer.id);
+    assert!(
+        result.warnings[0].starts_with("recovery point p0000") && result.warnings[0].contains(&said),
+        "{:?}",
+        result.warnings
+    );
+}
+
+#[tokio::test]
+async fn m22_of_what_is_there_the_point_that_the_plan_showed_takes_the_place_of_a_pin_that_is_gone() {
+    let world = World::lost();
+    world.server.set("fail", Some("early:restore"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    let planned = newer_point(&world);
+    world.server.forget("p0000");
+    newer_point(&world);
+    let job = RestoreJob { approved: Some(planned.id.clone()), ..world.restore_job() };
+    let result = world.restore(&job).await.unwrap();
+    assert_eq!(result.point.unwrap().id, planned.id);
+    assert!(result.warnings[0].contains("is no longer there"), "{:?}", result.warnings);
+}
+
+#[tokio::test]
 async fn without_a_point_it_fails_and_names_what_is_near() {
     let world = World::lost();
     world.server.forget("p0000");
