@@ -452,7 +452,7 @@ impl RestoreJobs {
         let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return };
         let Ok(Some(open)) = block.open(&self.shared, source, None).await else { return };
         let Ok(probe) = open.engine.probe().await else { return };
-        let (Some(point), _) = pick(planned, &open, &probe).await else { return };
+        let (Some(Some(point)), _) = pick(planned, None, &open, &probe).await else { return };
         let bytes = point.bytes.map(|bytes| format!(", {}", run::in_units(bytes))).unwrap_or_default();
         let effect = match probe.state {
             TargetState::Present | TargetState::Partial => format!("It overwrites {}", open.target),
@@ -758,12 +758,14 @@ impl RestoreJobs {
         // A target that is missing is for its owner to make.
         let for_owner = state.stands() && probe.state == TargetState::Missing;
         let judged = if for_owner { TargetState::Present } else { probe.state };
-        let (pick, first_use) = match open {
-            Some(open) if run::wants_candidate(judged, last_run, state.when()) => pick(&state, &open, &probe).await,
+        let (picked, first_use) = match open {
+            Some(open) if run::wants_candidate(judged, last_run, state.when()) => {
+                pick(&state, record.as_ref(), &open, &probe).await
+            }
             _ => (None, None),
         };
         let seen = Some((server_uid, judged, record.as_ref()));
-        let refreshed = run::refresh(state.refreshed(), seen, state.when(), || pick);
+        let refreshed = run::refresh(state.refreshed(), seen, state.when(), |pin| picked.unwrap_or(pin));
         Ok(RestoreJobModel {
             server_uid: refreshed.server_uid.into(),
             target_state: probe.state.as_str().into(),
@@ -775,13 +777,18 @@ impl RestoreJobs {
     }
 }
 
-/// The point that a run would take now, none where that can't be told (apply says why); and whether there is provably
-/// nothing to take.
-async fn pick(state: &RestoreJobModel, open: &OpenRestore, probe: &run::Probe) -> (Option<Candidate>, Option<bool>) {
+/// The point that a run would take now of those that are listed, none where that can't be told (apply says why); and whether there
+/// is provably nothing to take.
+async fn pick(
+    state: &RestoreJobModel,
+    record: Option<&Record>,
+    open: &OpenRestore,
+    probe: &run::Probe,
+) -> (Option<Option<Candidate>>, Option<bool>) {
     let Ok(listing) = open.engine.list().await else { return (None, None) };
-    let chosen = run::choose(&listing.points, &state.choice(), state.when(), probe.born).ok();
+    let picked = run::pick(&listing.points, record, &state.choice(), state.when(), probe.born);
     let first_use = listing.points.is_empty() && listing.first_use == run::FirstUse::Proven;
-    (chosen.map(|chosen| chosen.point.pinned().into()), Some(first_use))
+    (Some(picked), Some(first_use))
 }
 
 fn refresh_failed(name: &str, error: &dyn std::error::Error) -> Diagnostics {

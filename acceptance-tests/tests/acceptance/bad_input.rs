@@ -35,6 +35,7 @@ both_clis!(
     a_broken_key_or_config_is_named_with_what_to_do,
     what_a_broken_index_names_comes_back_and_the_file_is_named,
     a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone,
+    a_restore_that_wrote_nothing_takes_what_is_there_when_its_point_is_gone,
     a_lock_keeps_old_points_until_it_is_given_back_or_removed,
 );
 
@@ -426,6 +427,40 @@ fn a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone(scene
     scene.workspace.apply()?.ok()?;
     ensure!(scene.snapshots()?.len() == 2, "{:?}", scene.snapshots()?);
     Ok(())
+}
+
+fn a_restore_that_wrote_nothing_takes_what_is_there_when_its_point_is_gone(scene: &mut Scene) -> Result<()> {
+    let before = scene.backed_up()?;
+    let first = scene.snapshots()?.concat();
+    let mut documents = scene.documents();
+    documents.release = 1;
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    let newest = scene.snapshots()?.into_iter().find(|id| *id != first).context("there is no second point")?;
+    scene.lose_data()?;
+    // Nothing says any more what the packs hold, and they are away.
+    let (aside, packs) = (scene.workspace.path("packs"), scene.repository().join("data"));
+    let indexes = repository_files(scene, "index")?;
+    let good = indexes.iter().map(fs::read).collect::<std::io::Result<Vec<_>>>()?;
+    for (index, good) in indexes.iter().zip(&good) {
+        overwrite(index, &broken(good)[1])?;
+    }
+    fs::rename(&packs, &aside)?;
+    fs::create_dir(&packs)?;
+    scene.workspace.apply()?.fails(&["dr_restore_job.documents", "nothing is changed"])?;
+    fs::remove_dir(&packs)?;
+    fs::rename(&aside, &packs)?;
+    for (index, good) in indexes.iter().zip(&good) {
+        overwrite(index, good)?;
+    }
+    scene.workspace.plan()?.ok()?.says(&["the last run failed", &newest])?;
+    crate::restic::restic(scene, &["forget", "--prune", &newest])?;
+    scene.workspace.apply_plan()?.fails(&["dr_restore_job.documents", &newest[..8], "plan again"])?;
+    ensure!(!scene.data().exists(), "another point was restored than the plan showed");
+    scene.workspace.plan()?.ok()?.says(&["the last run failed", &first])?.never_says(&[&newest])?;
+    scene.workspace.apply_plan()?.ok()?.says(&[&newest, "is no longer there", "had written nothing"])?;
+    before.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
 }
 
 fn a_lock_keeps_old_points_until_it_is_given_back_or_removed(scene: &mut Scene) -> Result<()> {

@@ -168,10 +168,15 @@ fn a_point_that_a_restore_elsewhere_needs_outlives_every_retention(scene: &mut S
     // Meanwhile the folder itself goes on, by a configuration that knows nothing of the audit.
     std::fs::write(scene.data().join("inbox/empty.txt"), "changed since")?;
     (documents.more, documents.release) = (String::new(), 1);
+    documents.target = format!("{}\n  deletion_policy = \"delete\"", documents.target);
     scene.workspace.write(&configuration(&documents))?;
     let said = scene.workspace.apply()?.ok()?;
     said.says(&["Warning:", "stays for the restore to", &audit.display().to_string()])?;
     ensure!(scene.snapshots()?.len() == 2, "{:?}", scene.snapshots()?);
+    // Neither does it go with the repository.
+    let parts = ["dr_backup_target.documents", &audit.display().to_string(), "noted in pins/", "deletion_policy"];
+    scene.workspace.plan_with(&["-destroy"])?.fails(&parts)?;
+    scene.workspace.destroy()?.fails(&parts)?;
     documents.more = audited(scene);
     scene.workspace.write(&configuration(&documents))?;
     scene.workspace.apply()?.ok()?;

@@ -74,6 +74,9 @@ impl BackupTargets {
             && let Ok(contents) = storage.contents().await
         {
             refuse_foreign(&contents.foreign)?;
+            if let Ok(restores) = storage.needed_by().await {
+                refuse_needed(&storage.describe(), &restores)?;
+            }
             context.report(Diagnostic::warning(
                 format!("The repository at {} will be deleted", storage.describe()),
                 format!(
@@ -148,6 +151,10 @@ impl BackupTargets {
                 }
                 let contents = storage.contents().await.map_err(blame("open the repository"))?;
                 refuse_foreign(&contents.foreign)?;
+                refuse_needed(
+                    &storage.describe(),
+                    &storage.needed_by().await.map_err(blame("delete the repository"))?,
+                )?;
             }
             Seen::SomethingElse { what } => {
                 return Err(Diagnostics::error_at(
@@ -439,6 +446,21 @@ fn refuse_foreign(foreign: &[String]) -> Result<()> {
             "The repository holds recovery points of other programs ({}), which are not deleted here. Remove them with \
              the program that made them, or keep the repository with `deletion_policy = \"keep\"`.",
             foreign.join(", ")
+        ),
+    ))
+}
+
+fn refuse_needed(place: &str, restores: &[String]) -> Result<()> {
+    if restores.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostics::error_at(
+        Path::attribute("deletion_policy"),
+        "A restore needs the repository",
+        format!(
+            "{place} holds recovery points of restores that have not ended: {}. Apply those restore jobs again. Where one is not \
+             wanted any more, remove its file; to keep the repository, set `deletion_policy = \"keep\"`. Nothing was deleted.",
+            restores.join("; ")
         ),
     ))
 }

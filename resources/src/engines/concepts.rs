@@ -117,6 +117,8 @@ pub trait Target: Send + Sync {
     async fn set_policy(&self, policy: &Policy) -> std::result::Result<(), Failure>;
     /// Takes the retention of a target of that name out of the storage's memory.
     async fn forget_policy(&self, target: &str) -> std::result::Result<(), Failure>;
+    /// The restores that have not ended and need it, each with how it is known.
+    async fn needed_by(&self) -> std::result::Result<Vec<String>, Failure>;
     /// Removes it with everything that it stores.
     async fn remove(&self) -> std::result::Result<(), Failure>;
 }

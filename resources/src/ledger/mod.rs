@@ -3,6 +3,7 @@
 //! One JSON document per run key, written before anything is touched and before each phase, so that a run survives the
 //! process that started it. Only the holder of a lease writes; everybody reads.
 
+mod burial;
 mod config_map;
 mod error;
 mod hygiene;
@@ -14,6 +15,7 @@ mod store;
 
 use async_trait::async_trait;
 
+pub use burial::bury;
 pub use config_map::{ConfigMapLedger, LEDGER_LABEL};
 pub use error::LedgerError;
 pub use key::{Triggers, engine_object_name, run_key};

@@ -97,7 +97,10 @@ impl PathLedger {
         let mut record = Record::from_json(&bytes, &path.display().to_string())?;
         // What was torn or never came to the disk says nothing.
         let progress = std::fs::read(self.progress_path(&record.key)).ok();
-        if let Some(progress) = progress.and_then(|bytes| serde_json::from_slice::<Progress>(&bytes).ok()) {
+        let progress = progress.and_then(|bytes| serde_json::from_slice::<Progress>(&bytes).ok());
+        // An older provider leaves one there when it writes the record after it.
+        let is_newer = |progress: &Progress| record.times.updated.is_none_or(|updated| progress.updated >= updated);
+        if let Some(progress) = progress.filter(is_newer) {
             record.counts = progress.counts;
             record.times.updated = Some(progress.updated);
         }
@@ -300,6 +303,13 @@ mod tests {
         let read = ledger.read(&record.key).await.unwrap().unwrap();
         assert!(read.counts.files == 7 && read.times.updated.is_some());
         assert_eq!(ledger.list().await.unwrap(), [read]);
+        // A version that knows no progress wrote the record since.
+        let later = Record { phase: Phase::Verifying, ..record.clone() };
+        let later =
+            Record { times: crate::ledger::Times { updated: Some(clock::now()), ..later.times.clone() }, ..later };
+        std::fs::write(runs.join("0123456789abcdef.json"), later.to_json()).unwrap();
+        assert_eq!(ledger.read(&record.key).await.unwrap().unwrap(), later);
+        std::fs::write(runs.join("0123456789abcdef.json"), &written).unwrap();
         // As a power cut leaves it.
         std::fs::write(runs.join("0123456789abcdef.progress"), "").unwrap();
         assert_eq!(ledger.read(&record.key).await.unwrap().unwrap(), record);

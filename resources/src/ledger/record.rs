@@ -235,6 +235,10 @@ pub struct Record {
     /// What its locks and pins in the storage are known by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// What they were known by before another run took over what this one left: its process is proved dead, and nobody takes these
+    /// up again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead_marks: Vec<String>,
     /// Who holds it, in places without locks of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseMark>,
@@ -271,6 +275,7 @@ impl Record {
             reads: None,
             lock_ids: Vec::new(),
             mark: None,
+            dead_marks: Vec::new(),
             lease: None,
             times: Times { recorded: Some(crate::clock::now()), ..Times::default() },
             counts: Counts::default(),
@@ -321,6 +326,25 @@ impl Record {
         self.last_run() != LastRun::Succeeded
             && self.verdict != Some(Verdict::Restored)
             && matches!(self.phase, Phase::Writing | Phase::Verifying)
+    }
+
+    /// Every mark that its locks and pins may bear.
+    pub fn marks(&self) -> impl Iterator<Item = &str> {
+        self.mark.iter().chain(&self.dead_marks).map(String::as_str)
+    }
+
+    /// Gives up its mark. For who holds its lease, which proves that the process behind the mark is dead.
+    pub fn buried(mut self) -> Self {
+        self.dead_marks.extend(self.mark.take());
+        self.lock_ids.clear();
+        self
+    }
+
+    /// Whether another point may take the place of the one that it is pinned to, if that is gone: it has written nothing that it
+    /// has not come to an end with.
+    pub fn may_choose_anew(&self) -> bool {
+        let wrote = matches!(self.verdict, Some(Verdict::Restored | Verdict::RolledBack)) || self.left_half();
+        !wrote && matches!(self.last_run(), LastRun::Failed | LastRun::Unfinished)
     }
 
     /// What stays of a run for ever: enough to know that it ended, for which target.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 pub use backup::due_backup;
 
-use super::{Point, TargetState, When};
+use super::{Point, PointChoice, TargetState, When, choose};
 use crate::ledger::{LastRun, PinnedPoint, Record, Triggers};
 
 /// What Read found out, as it stands in state. A server that could not be reached leaves all of it as it was.
@@ -46,21 +46,43 @@ impl From<&Point> for Candidate {
 }
 
 /// What Read stores: `before` as it stands in state, `seen` what this refresh saw, `None` when the server could not be
-/// reached. The candidate belongs to a run that is due and goes when nothing is.
+/// reached. The candidate belongs to a run that is due and goes when nothing is. `pick` gives it; what it gets is the pin of a run
+/// that did not end well, which it is as long as the points can't be listed.
 pub fn refresh(
     before: Refreshed,
     seen: Option<(Option<String>, TargetState, Option<&Record>)>,
     when: When,
-    pick: impl FnOnce() -> Option<Candidate>,
+    pick: impl FnOnce(Option<Candidate>) -> Option<Candidate>,
 ) -> Refreshed {
     let Some((server_uid, target_state, record)) = seen else { return before };
     let last_run = record.map_or(LastRun::None, Record::last_run);
-    let pinned = record.filter(|_| wants_pin(last_run)).and_then(|record| record.point.clone());
     let candidate = match wants_candidate(target_state, last_run, when) {
-        true => pinned.map(Candidate::from).or_else(pick),
+        true => pick(pin_of(record).cloned().map(Candidate::from)),
         false => None,
     };
     Refreshed { server_uid, target_state, last_run, candidate }
+}
+
+/// What a run would restore now of the points that are there: the pin of a run that did not end well, also where newer points
+/// appeared. Where that is gone and nothing was written, what `choice` means now; where something was, apply says how to go on.
+pub fn pick(
+    points: &[Point],
+    record: Option<&Record>,
+    choice: &PointChoice,
+    when: When,
+    born: Option<Timestamp>,
+) -> Option<Candidate> {
+    let there = |pin: &PinnedPoint| points.iter().any(|point| point.id == pin.id);
+    match pin_of(record) {
+        Some(pin) if there(pin) => Some(pin.clone().into()),
+        Some(_) if !record.is_some_and(Record::may_choose_anew) => None,
+        _ => choose(points, choice, when, born).ok().map(|chosen| (&chosen.point).into()),
+    }
+}
+
+/// The point of a run that did not end well.
+fn pin_of(record: Option<&Record>) -> Option<&PinnedPoint> {
+    record.filter(|record| wants_pin(record.last_run())).and_then(|record| record.point.as_ref())
 }
 
 fn wants_pin(last_run: LastRun) -> bool {

@@ -1,5 +1,7 @@
 //! What a run writes down while it works.
 
+use std::sync::{Mutex as StdMutex, PoisonError};
+
 use tokio::sync::Mutex;
 
 use crate::clock;
@@ -13,13 +15,15 @@ pub struct Journal {
     record: Mutex<Record>,
     /// Locks that the process which this run was taken over from may have left in the storage.
     inherited_locks: Vec<String>,
+    /// What locks of other runs bear whose processes are proved dead.
+    dead_marks: StdMutex<Vec<String>>,
 }
 
 impl Journal {
     /// Goes on with a record under a lease. Nothing is written before the first change.
     pub(super) fn new(lease: Box<dyn Lease>, record: Record) -> Self {
         let inherited_locks = record.lock_ids.clone();
-        Journal { lease, record: Mutex::new(record), inherited_locks }
+        Journal { lease, record: Mutex::new(record), inherited_locks, dead_marks: StdMutex::default() }
     }
 
     /// That of a run which begins in a test.
@@ -51,6 +55,16 @@ impl Journal {
     /// Locks that a dead process of this run may have left behind; they may be removed.
     pub fn inherited_locks(&self) -> &[String] {
         &self.inherited_locks
+    }
+
+    /// Notes what locks of other runs bear whose processes are proved dead.
+    pub(crate) fn others_are_dead(&self, marks: Vec<String>) {
+        *self.dead_marks.lock().unwrap_or_else(PoisonError::into_inner) = marks;
+    }
+
+    /// What locks of dead processes of other runs may bear; they may be removed.
+    pub fn dead_marks(&self) -> Vec<String> {
+        self.dead_marks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the locks and pins of this run are known by in the storage, written down before the first is taken: whoever takes the

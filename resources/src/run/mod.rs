@@ -23,8 +23,8 @@ pub use backup::{
 };
 pub use cancel::Cancel;
 pub use due::{
-    Candidate, Change, Due, Planned, PlannedPoint, Prior, Refreshed, Undecided, due, due_backup, in_units, refresh,
-    wants_candidate,
+    Candidate, Change, Due, Planned, PlannedPoint, Prior, Refreshed, Undecided, due, due_backup, in_units, pick,
+    refresh, wants_candidate,
 };
 pub use error::{EngineError, RunError};
 pub use incarnation::Inode;

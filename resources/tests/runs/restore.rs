@@ -303,6 +303,39 @@ async fn a_pin_that_was_pruned_is_named_and_an_id_leads_out() {
 }
 
 #[tokio::test]
+async fn a_pin_that_was_pruned_before_anything_was_written_gives_way_to_what_is_there() {
+    let world = World::lost();
+    world.server.set("fail", Some("application"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    let newer = newer_point(&world);
+    world.server.forget("p0000");
+    let result = world.restore(&world.restore_job()).await.unwrap();
+    assert_eq!((result.outcome, result.point.unwrap().id), (Outcome::Restored, newer.id.clone()));
+    let said = format!("had written nothing, so {} of", newer.id);
+    assert!(
+        result.warnings[0].starts_with("recovery point p0000") && result.warnings[0].contains(&said),
+        "{:?}",
+        result.warnings
+    );
+}
+
+#[tokio::test]
+async fn m22_of_what_is_there_the_point_that_the_plan_showed_takes_the_place_of_a_pin_that_is_gone() {
+    let world = World::lost();
+    world.server.set("fail", Some("early:restore"));
+    world.restore(&world.restore_job()).await.unwrap_err();
+    world.server.set("fail", None);
+    let planned = newer_point(&world);
+    world.server.forget("p0000");
+    newer_point(&world);
+    let job = RestoreJob { approved: Some(planned.id.clone()), ..world.restore_job() };
+    let result = world.restore(&job).await.unwrap();
+    assert_eq!(result.point.unwrap().id, planned.id);
+    assert!(result.warnings[0].contains("is no longer there"), "{:?}", result.warnings);
+}
+
+#[tokio::test]
 async fn without_a_point_it_fails_and_names_what_is_near() {
     let world = World::lost();
     world.server.forget("p0000");
@@ -586,4 +619,38 @@ async fn a_run_with_other_triggers_rolls_back_to_what_was_there_before_the_first
     world.server.set("fail", None);
     assert_eq!(world.restore(&job("2")).await.unwrap().outcome, Outcome::Restored);
     assert!(world.server.pinned().is_empty(), "also what the run before it had pinned");
+}
+
+#[tokio::test]
+async fn what_the_storage_keeps_on_for_a_run_that_ended_is_told_and_goes_with_the_next_one() {
+    let world = World::lost();
+    world.server.set("pinning", Some("on"));
+    world.server.set("fail", Some("unpin"));
+    let job = |release| RestoreJob { triggers: triggers(release), ..world.restore_job() };
+    let result = world.restore(&job("1")).await.unwrap();
+    let said = "although it has ended: the toy was told to fail at unpin";
+    assert!(result.warnings.iter().any(|warning| warning.contains(said)), "{:?}", result.warnings);
+    assert_eq!((result.outcome, world.server.pinned().len()), (Outcome::Restored, 1));
+    world.server.set("fail", None);
+    world.server.lose_volume();
+    assert_eq!(world.restore(&job("2")).await.unwrap().outcome, Outcome::Restored);
+    assert!(world.server.pinned().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_with_other_triggers_buries_the_one_that_was_killed_and_lets_go_what_that_kept() {
+    for at in ["phase:safety", "phase:writing"] {
+        let world = World::new();
+        world.server.set("pinning", Some("on"));
+        world.server.empty_volume();
+        assert!(!world.apply_in_child("restore", Some(at)).success());
+        let killed = world.record(&world.restore_job()).await.unwrap();
+        let mark = killed.mark.clone().unwrap();
+        let other = RestoreJob { triggers: triggers("2"), ..world.restore_job() };
+        assert_eq!(world.restore(&other).await.unwrap().outcome, Outcome::Restored, "{at}");
+        // What bears its mark in the storage is known to be nobody's, and no later attempt goes on under it.
+        let buried = world.record(&world.restore_job()).await.unwrap();
+        assert_eq!((buried.mark, buried.dead_marks), (None, vec![mark]), "{at}");
+        assert!(world.server.pinned().is_empty(), "{at}");
+    }
 }

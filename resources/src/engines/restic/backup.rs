@@ -108,11 +108,19 @@ impl Backup for PathBackup {
     }
 
     async fn retain(&self, spare: &[PinnedPoint], journal: &Journal) -> Result<Vec<String>, EngineError> {
+        let mut warnings = self.site.let_go_of_ended().await.map_err(|error| failure(&error))?;
         let policy = self.site.policy().await.map_err(|error| failure(&error))?;
-        let Some(keep) = policy.and_then(|policy| policy.keep) else { return Ok(Vec::new()) };
+        let keep = policy.and_then(|policy| policy.keep);
+        // Space of points that a policy removed is owed also when that policy is gone.
+        if keep.is_none() && !self.site.owes_prune().await.map_err(|error| failure(&error))? {
+            return Ok(warnings);
+        }
         let pinned = spare.iter().map(|point| point.id.clone()).collect();
         match self.site.order_with(Job::Forget { keep, pinned }, journal).await? {
-            Outcome::Forget(report) => Ok(report.warnings),
+            Outcome::Forget(report) => {
+                warnings.extend(report.warnings);
+                Ok(warnings)
+            }
             _ => Err(failure(&unexpected())),
         }
     }

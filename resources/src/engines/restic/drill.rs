@@ -20,8 +20,11 @@ pub fn parent(drill: &Path, to: &Path, make: bool) -> Result<Option<OwnedFd>, En
     let below = to.strip_prefix(drill).map_err(|_| outside())?;
     let Some(names) = below.parent() else {
         // `/` comes back as the drill's folder itself.
-        own(drill)?;
         let above = drill.parent().ok_or_else(outside)?;
+        if make {
+            std::fs::create_dir_all(above).map_err(|error| no_place(drill, above, &error))?;
+        }
+        own(drill)?;
         return match openat(CWD, above, FOLDER - OFlags::NOFOLLOW, Mode::empty()) {
             Ok(opened) => Ok(Some(opened)),
             Err(Errno::NOENT) => Ok(None),
@@ -29,7 +32,7 @@ pub fn parent(drill: &Path, to: &Path, make: bool) -> Result<Option<OwnedFd>, En
         };
     };
     if make {
-        std::fs::create_dir_all(drill).map_err(|error| refusal(drill, error))?;
+        std::fs::create_dir_all(drill).map_err(|error| no_place(drill, drill, &error))?;
     }
     let Some(mut folder) = own(drill)? else { return Ok(None) };
     let mut path = drill.to_owned();
@@ -55,14 +58,43 @@ pub fn parent(drill: &Path, to: &Path, make: bool) -> Result<Option<OwnedFd>, En
 
 /// Opens the drill's folder. Whoever else made it could have put links into it.
 fn own(drill: &Path) -> Result<Option<OwnedFd>, EngineError> {
+    if let Ok(target) = std::fs::read_link(drill) {
+        let target = drill.parent().unwrap_or(drill).join(target);
+        let reason = format!(
+            "it is a symbolic link, and a drill goes through none: name the folder itself, with `path = \"{}\"` under `drill` in the \
+             provider block, or remove the link",
+            target.display()
+        );
+        return Err(refusal(drill, reason));
+    }
     let Some(folder) = enter(CWD, drill, drill)? else { return Ok(None) };
     let owner = fstat(&folder).map_err(|error| refusal(drill, std::io::Error::from(error)))?.st_uid;
-    if owner == 0 || owner == rustix::process::geteuid().as_raw() {
+    let own = rustix::process::geteuid().as_raw();
+    if owner == 0 || owner == own {
         return Ok(Some(folder));
     }
-    let reason =
-        format!("it belongs to user {owner}, who may lead out of it by links. Remove it, or name another `drill.path`");
+    let way_out = if own == 0 {
+        format!(
+            "Remove it, and it is made anew; or run this without `sudo`, as that user; or give it to root: `chown root {}`",
+            drill.display()
+        )
+    } else {
+        "Name another folder with `path` under `drill` in the provider block".to_owned()
+    };
+    let reason = format!(
+        "it belongs to user {owner} and this runs as user {own}, whom links in it could lead out of it. {way_out}"
+    );
     Err(refusal(drill, reason))
+}
+
+/// The folder can't be made. What stands in the way is often far above it.
+fn no_place(drill: &Path, wanted: &Path, error: &std::io::Error) -> EngineError {
+    let there = wanted.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
+    let there = there.map(|above| format!(" in {}", above.display())).unwrap_or_default();
+    let reason = format!(
+        "it is not there and can't be made{there}: {error}. Make it, or name another folder with `path` under `drill` in the provider block"
+    );
+    refusal(drill, reason)
 }
 
 /// Opens a folder in a folder, and follows no link. `path` is the whole path.
@@ -117,9 +149,26 @@ mod tests {
     #[test]
     fn the_root_comes_back_as_the_drills_folder_itself() {
         let folder = tempfile::tempdir().unwrap();
-        let drill = folder.path().join("drill");
-        assert!(parent(&drill, &drill.join(""), true).unwrap().is_some());
+        let drill = folder.path().join("missing/drill");
+        assert!(parent(&drill, &drill.join(""), false).unwrap().is_none());
+        assert!(parent(&drill, &drill.join(""), true).unwrap().is_some(), "what is above it is made");
         assert!(!drill.exists());
+    }
+
+    #[test]
+    fn a_drills_folder_that_can_not_be_made_is_named_with_what_stands_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "no folder").unwrap();
+        let drill = file.join("drills/drill");
+        for to in ["srv/docs", ""] {
+            let said = reason(parent(&drill, &drill.join(to), true));
+            assert!(said.starts_with(&format!("{} can't be written: it is not there", drill.display())), "{said}");
+            assert!(
+                said.contains(&format!("in {}:", file.display())) && said.contains("`path` under `drill`"),
+                "{said}"
+            );
+        }
     }
 
     #[test]
@@ -144,8 +193,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (drill, other) = (folder.path().join("drill"), folder.path().join("other"));
         fs::create_dir(&other).unwrap();
-        symlink(&other, &drill).unwrap();
-        assert!(reason(parent(&drill, &drill.join("srv/docs"), true)).contains("symbolic link"));
+        symlink("other", &drill).unwrap();
+        for (to, make) in [("srv/docs", true), ("srv/docs", false), ("", true)] {
+            let said = reason(parent(&drill, &drill.join(to), make));
+            let way_out = format!("name the folder itself, with `path = \"{}\"`", other.display());
+            assert!(said.contains("symbolic link") && said.contains(&way_out), "{said}");
+        }
         fs::remove_file(&drill).unwrap();
         fs::create_dir_all(drill.join("srv")).unwrap();
         symlink(&other, drill.join("srv/.docs.dr")).unwrap();
@@ -163,6 +216,7 @@ mod tests {
         let drill = folder.path().join("drill");
         fs::create_dir(&drill).unwrap();
         std::os::unix::fs::chown(&drill, Some(65534), None).unwrap();
-        assert!(reason(parent(&drill, &drill.join("srv/docs"), true)).contains("belongs to user 65534"));
+        let said = reason(parent(&drill, &drill.join("srv/docs"), true));
+        assert!(said.contains("belongs to user 65534") && said.contains("without `sudo`"), "{said}");
     }
 }

@@ -40,6 +40,9 @@ pub struct LockHolder {
     /// Whether it names this machine, and no such process is to be seen here.
     #[serde(default)]
     pub not_here: bool,
+    /// What the record of its run is known by, if it is a lock of ours.
+    #[serde(default)]
+    pub run: Option<String>,
 }
 
 /// Why the engine could not do it.
@@ -211,6 +214,14 @@ pub enum EngineError {
         /// The path.
         path: String,
     },
+    /// Restores that have not ended need what is to be removed.
+    #[error("{place} is needed by restores that have not ended: {}", first(by))]
+    Needed {
+        /// Where.
+        place: String,
+        /// Them, each with the file that notes it.
+        by: Vec<String>,
+    },
     /// The store can only be read.
     #[error("{place} is read-only here")]
     ReadOnly {
@@ -289,6 +300,11 @@ impl EngineError {
             }
             EngineError::NotRestored { .. } => {
                 "Everything else is in place; applying again tries these once more".to_owned()
+            }
+            EngineError::Needed { .. } => {
+                "Apply those restore jobs again. Where one is not wanted any more, remove its file; to \
+                                           keep the repository, set `deletion_policy = \"keep\"`"
+                    .to_owned()
             }
             EngineError::ReadOnly { .. } => "Set `access = \"read_write\"` on the target".to_owned(),
             EngineError::Cancelled => "Apply again: it goes on where this one stopped".to_owned(),
@@ -408,6 +424,7 @@ mod tests {
                 since: "2025-01-01T00:00:00Z".into(),
                 age_seconds: 300,
                 not_here: false,
+                run: None,
             }),
         };
         let text = serde_json::to_string(&error).unwrap();

@@ -1,8 +1,8 @@
 //! Retention: which points go, and the space that they free.
 
 use super::error::EngineError;
-use super::locks::{self, Lost, RepositoryLock, Request};
-use super::notes::{Notes, Pin};
+use super::locks::{self, Hear, RepositoryLock, Request};
+use super::notes::{Kept, Notes};
 use super::points::{self, Phase, Point};
 use super::repository::Opened;
 use crate::clock;
@@ -26,28 +26,32 @@ pub struct ForgetReport {
     pub warnings: Vec<String>,
 }
 
-/// Applies `keep` to the whole repository and frees the space. A repository that is in use is left as it is, with a
+/// Applies `keep` to the whole repository and frees the space; without it only space that an earlier run owes. A repository that is in
+/// use is left as it is, with a
 /// warning: the next run does it. Blocks: not for a runtime's thread.
 pub fn forget(
     opened: &Opened,
-    keep: &Keep,
+    keep: Option<&Keep>,
     pinned: &[String],
     notes: &Notes,
     request: &Request,
-    lost: Lost,
+    hear: Hear,
     runtime: &Handle,
 ) -> Result<ForgetReport, EngineError> {
-    let look = || {
+    let look = || -> Result<ForgetReport, EngineError> {
         let points = points::list(opened, runtime)?;
+        let Some(keep) = keep else {
+            return Ok(ForgetReport { kept: points.len() as u64, ..ForgetReport::default() });
+        };
         // After the points: what is pinned later has to find its point gone, and that is before anything is restored.
-        Ok::<_, EngineError>(spare(&points, keep, pinned, &runtime.block_on(notes.pins())?))
+        Ok(spare(&points, keep, pinned, &runtime.block_on(notes.pins())?))
     };
     let owed = runtime.block_on(notes.is_prune_owed())?;
     let before = look()?;
     if before.removed.is_empty() && !owed {
         return Ok(before);
     }
-    let lock = match locks::acquire(&opened.store, &opened.key, request, lost, runtime) {
+    let lock = match locks::acquire(&opened.store, &opened.key, request, hear, runtime) {
         Ok(lock) => lock,
         Err(error @ EngineError::Locked { .. }) => {
             let hint = error.hint().unwrap_or_default();
@@ -92,16 +96,16 @@ fn remove(
 }
 
 /// What would go and what stays for the sake of restores, wherever their targets are.
-fn spare(points: &[Point], keep: &Keep, pinned: &[String], pins: &[Pin]) -> ForgetReport {
-    let needed = pins.iter().flat_map(|pin| &pin.points).map(|point| point.id.clone());
+fn spare(points: &[Point], keep: &Keep, pinned: &[String], pins: &[Kept]) -> ForgetReport {
+    let needed = pins.iter().flat_map(|kept| &kept.pin.points).map(|point| point.id.clone());
     let mut report = choose(points, keep, &pinned.iter().cloned().chain(needed).collect::<Vec<_>>());
     let due = choose(points, keep, pinned).removed;
-    for pin in pins {
-        for point in pin.points.iter().filter(|point| due.contains(&point.id)) {
-            let (id, time, Pin { target, host, run, .. }) = (&point.id, point.time, pin);
+    for kept in pins {
+        for point in kept.pin.points.iter().filter(|point| due.contains(&point.id)) {
+            let (id, time) = (&point.id, point.time);
             report.warnings.push(format!(
-                "Recovery point {id} of {time} stays for the restore to {target} on {host} (run {run}), which has not ended: \
-                 apply that restore job again"
+                "Recovery point {id} of {time} stays for {kept}, which has not ended: apply that restore job again, or remove that \
+                 file where the restore is not wanted any more"
             ));
         }
     }

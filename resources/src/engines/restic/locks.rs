@@ -11,7 +11,7 @@ use super::error::{EngineError, LockHolder};
 use crate::clock;
 use crate::store::ObjectStore;
 use file::LockFile;
-pub use held::{Held, Lost, RepositoryLock};
+pub use held::{Hear, Held, News, RepositoryLock};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -53,22 +53,29 @@ pub struct Request {
     pub dead: Vec<String>,
     /// What the record of our run is known by. Its lease is ours: another lock with that mark was left by a dead process.
     pub run: Option<String>,
+    /// What the records of other runs were known by whose processes are proved dead, and which nobody takes up again.
+    pub dead_runs: Vec<String>,
 }
 
-/// Takes the lock, waiting for others; `lost` hears when it can't be kept fresh. Blocks: not for a runtime's thread.
+/// Takes the lock, waiting for others; `hear` hears of both, and when it can't be kept fresh. Blocks: not for a runtime's thread.
 pub fn acquire(
     store: &Arc<dyn ObjectStore>,
     key: &KeyBytes,
     request: &Request,
-    lost: Lost,
+    hear: Hear,
     runtime: &Handle,
 ) -> Result<RepositoryLock, EngineError> {
-    let written = runtime.block_on(take(store.as_ref(), key, request))?;
-    Ok(RepositoryLock::hold(store.clone(), key.clone(), request, written, lost, runtime.clone()))
+    let written = runtime.block_on(take(store.as_ref(), key, request, &hear))?;
+    Ok(RepositoryLock::hold(store.clone(), key.clone(), request, written, hear, runtime.clone()))
 }
 
 /// The lock's id, and when it was written.
-async fn take(store: &dyn ObjectStore, key: &KeyBytes, request: &Request) -> Result<(String, Duration), EngineError> {
+async fn take(
+    store: &dyn ObjectStore,
+    key: &KeyBytes,
+    request: &Request,
+    hear: &Hear,
+) -> Result<(String, Duration), EngineError> {
     let deadline = Instant::now() + clock::scaled(request.wait);
     let mut others = Others { request, seen: HashMap::new() };
     loop {
@@ -90,6 +97,9 @@ async fn take(store: &dyn ObjectStore, key: &KeyBytes, request: &Request) -> Res
                 }
             }
         };
+        if let Some(run) = &holder.run {
+            hear(News::Waiting(run));
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(EngineError::Locked { place: store.describe(), holder: Box::new(holder) });
@@ -140,8 +150,10 @@ impl Others<'_> {
     /// the same of a holder that lives.
     fn is_dead(&mut self, id: &str, lock: &LockFile) -> bool {
         let since = *self.seen.entry(id.to_owned()).or_insert_with(Instant::now);
-        let of_our_run = self.request.run.is_some() && lock.run == self.request.run;
-        of_our_run || lock.is_of_an_ended_process() || since.elapsed() >= clock::scaled(ABANDONED).max(AT_LEAST)
+        let Request { run, dead_runs, .. } = self.request;
+        let of_dead_run =
+            lock.run.is_some() && (lock.run == *run || dead_runs.iter().any(|dead| Some(dead) == lock.run.as_ref()));
+        of_dead_run || lock.is_of_an_ended_process() || since.elapsed() >= clock::scaled(ABANDONED).max(AT_LEAST)
     }
 }
 

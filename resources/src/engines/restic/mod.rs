@@ -4,6 +4,7 @@ pub mod backend;
 pub mod backup;
 pub(crate) mod crypto;
 pub mod drill;
+mod ended;
 pub mod error;
 pub mod folder;
 pub mod forget;

@@ -5,6 +5,7 @@ use super::error::EngineError;
 use crate::ledger::PinnedPoint;
 use crate::store::ObjectStore;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// The version of a note.
@@ -36,6 +37,24 @@ impl Pin {
     }
 }
 
+/// A pin as it was found.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// What its run is known by.
+    pub mark: String,
+    /// Where it is noted, for people.
+    pub file: String,
+    /// The pin.
+    pub pin: Pin,
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, Pin { run, target, host, .. }) = (&self.file, &self.pin);
+        write!(formatter, "the restore to {target} on {host} (run {run}, noted in {file})")
+    }
+}
+
 /// The notes about a repository.
 #[derive(Clone)]
 pub struct Notes(Arc<dyn ObjectStore>);
@@ -61,16 +80,21 @@ impl Notes {
     pub async fn unpin(&self, marks: &[&str]) -> Result<(), EngineError> {
         for entry in self.0.list(PINS).await? {
             if mark_in(&entry.name).is_some_and(|mark| marks.contains(&mark)) {
-                self.0.delete(&entry.name).await?;
+                let removed = self.0.delete(&entry.name).await;
+                removed.map_err(|error| EngineError::Repository {
+                    action: format!("removing {}", self.file(&entry.name)),
+                    message: error.to_string(),
+                })?;
             }
         }
         Ok(())
     }
 
     /// Every pin. One that can't be read is an error: nobody knows what it holds.
-    pub async fn pins(&self) -> Result<Vec<Pin>, EngineError> {
+    pub async fn pins(&self) -> Result<Vec<Kept>, EngineError> {
         let mut pins = Vec::new();
-        for entry in self.0.list(PINS).await?.iter().filter(|entry| mark_in(&entry.name).is_some()) {
+        for entry in self.0.list(PINS).await? {
+            let Some(mark) = mark_in(&entry.name) else { continue };
             // Its run ended meanwhile.
             let Some(bytes) = self.0.get_bytes(&entry.name).await? else { continue };
             let pin: Pin =
@@ -78,7 +102,7 @@ impl Notes {
             if pin.version > VERSION {
                 return Err(self.unreadable(&entry.name, "a newer provider wrote it: use that one"));
             }
-            pins.push(pin);
+            pins.push(Kept { mark: mark.to_owned(), file: self.file(&entry.name), pin });
         }
         Ok(pins)
     }
@@ -100,8 +124,12 @@ impl Notes {
     }
 
     fn unreadable(&self, name: &str, reason: &str) -> EngineError {
-        let action = format!("reading what restores need, {name} in {}", self.0.describe());
+        let action = format!("reading what restores need, {}", self.file(name));
         EngineError::Repository { action, message: reason.to_owned() }
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{name} in {}", self.0.describe())
     }
 }
 

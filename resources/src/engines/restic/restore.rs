@@ -168,7 +168,7 @@ impl Pins for PathRestore {
     }
 
     async fn unpin(&self, runs: &[Record]) -> Result<(), EngineError> {
-        let marks: Vec<&str> = runs.iter().filter_map(|run| run.mark.as_deref()).collect();
+        let marks: Vec<&str> = runs.iter().flat_map(Record::marks).collect();
         let notes = self.site.notes().map_err(|error| failure(&error.into()))?;
         notes.unpin(&marks).await.map_err(|error| failure(&error))
     }

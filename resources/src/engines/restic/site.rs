@@ -1,7 +1,9 @@
 //! A repository as the resources see it: where it lies, what opens it, and a worker for everything that opens it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -137,7 +139,62 @@ impl Site {
 
     /// Has a worker do it, and hears nothing on the way.
     pub async fn order(&self, job: Job) -> Result<Outcome, EngineError> {
-        self.worker.run(&self.order_for(job, &[], None).await?, &mut |_| {}, std::future::pending()).await
+        self.carry_out(self.order_for(job, self.locked_by_nobody()).await?, &mut |_| {}).await
+    }
+
+    /// Has a worker do it. A lock that it waits for and that another run left is no hindrance once that run is proved dead: then a new
+    /// worker does it, which knows that.
+    async fn carry_out(&self, mut order: Order, hear: &mut (dyn FnMut(&Event) + Send)) -> Result<Outcome, EngineError> {
+        let mut asked = BTreeSet::new();
+        loop {
+            let (sender, mut marks) = mpsc::unbounded_channel::<String>();
+            let (holds, mut proved) = (AtomicBool::new(false), None);
+            let proof = async {
+                while let Some(mark) = marks.recv().await {
+                    if asked.contains(&mark) {
+                        continue;
+                    }
+                    let dead = self.proves_dead(&mark).await;
+                    asked.insert(mark.clone());
+                    // Whoever has got its lock meanwhile is at work.
+                    if dead && !holds.load(Relaxed) {
+                        proved = Some(mark);
+                        return;
+                    }
+                }
+                std::future::pending().await
+            };
+            let mut hear = |event: &Event| {
+                match event {
+                    Event::Waiting(mark) => drop(sender.send(mark.clone())),
+                    Event::Locked(_) => holds.store(true, Relaxed),
+                    _ => {}
+                }
+                hear(event);
+            };
+            let outcome = self.worker.run(&order, &mut hear, proof).await;
+            let refused = match &outcome {
+                Err(EngineError::Locked { holder, .. }) => holder.run.clone().filter(|mark| asked.insert(mark.clone())),
+                _ => None,
+            };
+            let dead = match (proved, refused) {
+                (Some(mark), _) => mark,
+                // It did not wait for as long as a proof takes.
+                (None, Some(mark)) if self.proves_dead(&mark).await => mark,
+                _ => return outcome,
+            };
+            tracing::warn!(mark = dead, "the run that left a lock is dead: the lock goes");
+            order.lock.dead_runs.push(dead);
+        }
+    }
+
+    /// Whether space is still to be freed of points that are gone.
+    pub async fn owes_prune(&self) -> Result<bool, EngineError> {
+        self.notes()?.is_prune_owed().await
+    }
+
+    fn locked_by_nobody(&self) -> LockOrder {
+        LockOrder { wait_seconds: self.lock_wait.as_secs(), none: self.read_only, ..LockOrder::default() }
     }
 
     /// Has a worker do it, and writes down how far it is and which lock it holds. A restore that fails before it said that it
@@ -149,7 +206,8 @@ impl Site {
             false => Some(journal.mark().await.map_err(not_written)?),
         };
         let restores = matches!(job, Job::Restore { .. });
-        let ordered = self.order_for(job, journal.inherited_locks(), run).await;
+        let (dead, dead_runs) = (journal.inherited_locks().to_vec(), journal.dead_marks());
+        let ordered = self.order_for(job, LockOrder { dead, dead_runs, run, ..self.locked_by_nobody() }).await;
         let order = ordered.map_err(|error| run::EngineError::nothing_written(words(&error)))?;
         let work = async move {
             let mut writes = false;
@@ -158,7 +216,7 @@ impl Site {
                 // Nobody listens any more only when the run has ended.
                 drop(sender.send(event.clone()));
             };
-            let outcome = self.worker.run(&order, &mut hear, std::future::pending()).await;
+            let outcome = self.carry_out(order, &mut hear).await;
             outcome.map_err(|error| match (restores, writes) {
                 (true, true) => run::EngineError::new(words(&error)),
                 (true, false) => run::EngineError::nothing_written(words(&error)),
@@ -171,8 +229,7 @@ impl Site {
         Ok(outcome)
     }
 
-    async fn order_for(&self, job: Job, dead: &[String], run: Option<String>) -> Result<Order, EngineError> {
-        let lock = LockOrder { wait_seconds: self.lock_wait.as_secs(), dead: dead.to_vec(), run, none: self.read_only };
+    async fn order_for(&self, job: Job, lock: LockOrder) -> Result<Order, EngineError> {
         let (location, password, expect) = (self.location.clone(), self.password.read().await?, self.expect.clone());
         Ok(Order { location, password, lock, expect, job })
     }
@@ -218,7 +275,7 @@ async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) 
                 }
             }
             Event::Warning(warning) => tracing::warn!(warning, "the worker has something to say"),
-            Event::Opened | Event::Writing | Event::Done(_) | Event::Failed(_) => {}
+            Event::Opened | Event::Waiting(_) | Event::Writing | Event::Done(_) | Event::Failed(_) => {}
         }
     }
     if let Some(counts) = last {

@@ -100,8 +100,9 @@ impl Site {
     }
 
     /// Removes the repository and its ledger; files of others stay. Refused while somebody else holds a lock.
-    async fn erase(&self) -> Result<(), EngineError> {
+    pub(super) async fn erase(&self) -> Result<(), EngineError> {
         let store = self.store()?;
+        self.let_go_of_ended().await?;
         match Site::look(self).await? {
             Found::Ready { .. } => match self.order(Job::Erase).await? {
                 Outcome::Erased => {}
@@ -192,6 +193,11 @@ impl Target for Site {
             self.ledger_store().map_err(EngineError::from)?.delete(POLICY).await.map_err(EngineError::from)?;
         }
         Ok(())
+    }
+
+    async fn needed_by(&self) -> Result<Vec<String>, Failure> {
+        let (needed, _) = self.pins().await?;
+        Ok(needed.iter().map(ToString::to_string).collect())
     }
 
     async fn remove(&self) -> Result<(), Failure> {

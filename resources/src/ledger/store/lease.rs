@@ -131,7 +131,9 @@ impl Lease for StoreLease {
     async fn progress(&self, counts: &Counts) {
         self.held.current.lock().await.record.counts = *counts;
         let spacing = self.held.ledger.timing.progress;
-        if self.held.age() < spacing {
+        // Given up on for being late, it could arrive after what is written next: where conditions are ignored it would undo that.
+        let ignores_conditions = self.held.ledger.conditional.get() == Some(&false);
+        if self.held.age() < spacing || ignores_conditions {
             return; // It goes out with the next one, or with the renewal.
         }
         // A store that answers late is not waited for: the renewal is there for that.

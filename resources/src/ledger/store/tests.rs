@@ -13,7 +13,9 @@ use crate::store::{Entry, Object, StoreError};
 struct Memory {
     ignores_conditions: bool,
     writes: AtomicU64,
-    objects: Mutex<BTreeMap<String, Object>>,
+    objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    /// The next write arrives so late.
+    late: Mutex<Option<Duration>>,
 }
 
 #[async_trait]
@@ -32,6 +34,17 @@ impl ObjectStore for Memory {
     }
 
     async fn put(&self, name: &str, bytes: Bytes, condition: Condition) -> Result<Put, StoreError> {
+        let late = self.late.lock().unwrap().take();
+        if let Some(late) = late {
+            let (objects, name) = (self.objects.clone(), name.to_owned());
+            let arrives = async move {
+                tokio::time::sleep(late).await;
+                objects.lock().unwrap().insert(name, Object { bytes, etag: "late".into() });
+            };
+            // Whoever gives up on it does not call it back.
+            tokio::spawn(arrives).await.unwrap();
+            return Ok(Put::Written("late".into()));
+        }
         let mut objects = self.objects.lock().unwrap();
         let holds = match (&condition, objects.get(name)) {
             (Condition::Any, _) | (Condition::Absent, None) => true,
@@ -167,4 +180,19 @@ async fn a_series_is_seen_once_it_is_marked() {
     ledger.mark_seen("docs").await.unwrap();
     assert!(ledger.seen("docs").await.unwrap());
     assert!(memory.objects.lock().unwrap().contains_key("docs.dr/seen/docs"));
+}
+
+#[tokio::test]
+async fn progress_that_arrives_late_undoes_nothing_where_conditions_are_ignored() {
+    let (memory, mut ledger, mut record) = ledger(true);
+    ledger.timing = Timing { renew: Duration::from_secs(100), stale: Duration::from_secs(400), ..ledger.timing };
+    let acquired = ledger.acquire(&record).await.unwrap();
+    tokio::time::sleep(ledger.timing.progress * 2).await;
+    *memory.late.lock().unwrap() = Some(ledger.timing.progress * 4);
+    acquired.lease.progress(&crate::ledger::Counts { files: 7, ..Default::default() }).await;
+    *memory.late.lock().unwrap() = None;
+    record.phase = Phase::Verifying;
+    acquired.lease.write(&record).await.unwrap();
+    tokio::time::sleep(ledger.timing.progress * 6).await;
+    assert_eq!(ledger.read(&record.key).await.unwrap().unwrap().phase, Phase::Verifying);
 }

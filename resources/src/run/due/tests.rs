@@ -248,14 +248,14 @@ fn record(verdict: Option<Verdict>, phase: Phase) -> Record {
 #[test]
 fn b4_an_unreachable_server_leaves_everything_as_it_was() {
     let before = seen(TargetState::Missing, LastRun::Failed).refreshed;
-    assert_eq!(refresh(before.clone(), None, When::TargetMissing, || panic!("nothing to list")), before);
+    assert_eq!(refresh(before.clone(), None, When::TargetMissing, |_| panic!("nothing to list")), before);
 }
 
 #[test]
 fn how_the_last_run_ended_is_the_ledgers_word() {
     let last_run = |record: Option<&Record>| {
         let seen = Some((None, TargetState::Present, record));
-        refresh(Refreshed::default(), seen, When::TargetMissing, || None).last_run
+        refresh(Refreshed::default(), seen, When::TargetMissing, |_| None).last_run
     };
     assert_eq!(last_run(None), LastRun::None);
     assert_eq!(last_run(Some(&record(Some(Verdict::Restored), Phase::Done))), LastRun::Succeeded);
@@ -268,15 +268,48 @@ fn how_the_last_run_ended_is_the_ledgers_word() {
 fn b9_the_candidate_is_the_pin_of_the_run_that_failed_although_newer_points_appeared() {
     let failed = record(Some(Verdict::Failed), Phase::Writing);
     let seen = Some((None, TargetState::Present, Some(&failed)));
-    let refreshed = refresh(Refreshed::default(), seen, When::TargetMissing, || Some(candidate()));
-    assert_eq!(refreshed.candidate.unwrap().id, "pin");
+    let refreshed = refresh(Refreshed::default(), seen, When::TargetMissing, |pin| pin);
+    assert_eq!(refreshed.candidate.unwrap().id, "pin", "nothing can be listed");
+    assert_eq!(picked(&["pin", "newer"], &failed).as_deref(), Some("pin"));
+}
+
+/// What a run would take whose record this is.
+fn picked(ids: &[&str], record: &Record) -> Option<String> {
+    let point = |(id, second): (&&str, i64)| Point {
+        id: id.to_string(),
+        time: at(second),
+        bytes: Some(1),
+        items: Some(1),
+        kind: crate::run::PointKind::Backup,
+    };
+    let points: Vec<Point> = ids.iter().zip(500..).map(point).collect();
+    let picked = pick(&points, Some(record), &PointChoice::Newest, When::TargetMissing, None);
+    picked.map(|candidate| candidate.id)
+}
+
+#[test]
+fn a_pin_that_is_gone_gives_way_to_what_is_there_only_where_nothing_was_written() {
+    for (verdict, phase) in [(Some(Verdict::Failed), Phase::Done), (None, Phase::Recorded), (None, Phase::Safety)] {
+        let record = record(verdict, phase);
+        assert_eq!(picked(&["old", "newer"], &record).as_deref(), Some("newer"), "{record:?}");
+    }
+    let wrote = [
+        (Some(Verdict::Failed), Phase::Writing),
+        (None, Phase::Verifying),
+        (Some(Verdict::Restored), Phase::Undoing),
+        (Some(Verdict::RolledBack), Phase::Done),
+    ];
+    for (verdict, phase) in wrote {
+        // Then apply names the one that is gone, and says how to go on.
+        assert_eq!(picked(&["old", "newer"], &record(verdict, phase)), None, "{verdict:?} {phase:?}");
+    }
 }
 
 #[test]
 fn a_lost_target_has_the_candidate_that_recovery_point_picks_now() {
     let ended = record(Some(Verdict::Restored), Phase::Done);
     let seen = Some((None, TargetState::Missing, Some(&ended)));
-    let refreshed = refresh(Refreshed::default(), seen, When::TargetMissing, || Some(candidate()));
+    let refreshed = refresh(Refreshed::default(), seen, When::TargetMissing, |_| Some(candidate()));
     assert_eq!(refreshed.candidate, Some(candidate()));
 }
 
@@ -286,7 +319,7 @@ fn a_job_that_is_not_due_lists_no_points_and_has_no_candidate() {
     for (state, when) in [(TargetState::Present, When::TargetMissing), (TargetState::Missing, When::Always)] {
         let seen = Some((None, state, Some(&ended)));
         let before = Refreshed { candidate: Some(candidate()), ..Refreshed::default() };
-        assert_eq!(refresh(before, seen, when, || panic!("nothing to list")).candidate, None);
+        assert_eq!(refresh(before, seen, when, |_| panic!("nothing to list")).candidate, None);
     }
 }
 

@@ -50,16 +50,36 @@ impl Run<'_> {
             return Ok(Decision::Restore { point, because: "as the plan showed".into() });
         }
         let exact = matches!(self.job.recovery_point, PointChoice::Id(_));
-        if let Some(pin) = record.and_then(|record| record.point.as_ref()).filter(|_| !exact) {
-            let gone = || RunError::PinGone { id: pin.id.clone(), key: self.job.key() };
-            let point = find(&pin.id).ok_or_else(gone)?;
-            return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into() });
+        if let Some((record, pin)) = record.and_then(|record| Some((record, record.point.as_ref()?))).filter(|_| !exact)
+        {
+            match find(&pin.id) {
+                Some(point) => {
+                    return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into() });
+                }
+                None if self.half() || !record.may_choose_anew() => {
+                    return Err(RunError::PinGone { id: pin.id.clone(), key: self.job.key() });
+                }
+                None => {}
+            }
         }
         match choose(&listing.points, &self.job.recovery_point, self.job.when, probe.born) {
             Ok(chosen) => Ok(Decision::Restore { point: chosen.point.pinned(), because: chosen.because }),
             Err(NoPoint::None) if self.job.on_missing == OnMissing::Skip => self.first_use(listing).await,
             Err(reason) => Err(RunError::NoPoint { reason, near_misses: listing.near_misses }),
         }
+    }
+
+    /// That another point is taken than the one that an earlier attempt was pinned to, for people.
+    pub(super) fn instead(&self, record: Option<&Record>, point: &PinnedPoint) -> Option<String> {
+        let pin = record?.point.as_ref().filter(|pin| pin.id != point.id)?;
+        let asked_for = matches!(self.job.recovery_point, PointChoice::Id(_));
+        (!asked_for).then(|| {
+            let (id, time, taken, of) = (&pin.id, pin.time, &point.id, point.time);
+            format!(
+                "recovery point {id} of {time}, which an earlier attempt was pinned to, is no longer there. That attempt had \
+                 written nothing, so {taken} of {of} is taken instead"
+            )
+        })
     }
 
     /// Starting empty needs proof that nothing was ever stored.

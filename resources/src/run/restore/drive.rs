@@ -55,6 +55,7 @@ impl Run<'_> {
             Decision::Restore { point, because } => (point, because),
             Decision::Nothing(nothing) => return Ok(self.nothing(nothing, &found).await?),
         };
+        let instead = self.instead(pinned, &point);
         let decision = format!("{due}; recovery point {} of {}: {because}", point.id, point.time);
         let patience = self.parts.cancel.patience();
         self.parts.engine.ready(patience).await.map_err(step("looking for what restores it"))?;
@@ -76,11 +77,16 @@ impl Run<'_> {
             self.journal.change(|record| record.incarnation = made).await?;
             self.journal.end(Phase::Done, Verdict::HandedOver).await?;
             let record = self.journal.record().await;
-            return Ok(RestoreResult::of(self.job, &record, Outcome::HandedOver, decision));
+            let warnings = instead.into_iter().collect();
+            return Ok(RestoreResult {
+                warnings,
+                ..RestoreResult::of(self.job, &record, Outcome::HandedOver, decision)
+            });
         }
         self.prepare(&probe).await?;
         self.prepared.store(true, Ordering::Relaxed);
-        let warnings = self.write(&point, &probe).await?;
+        let mut warnings = self.write(&point, &probe).await?;
+        warnings.extend(instead);
         self.check(&point).await?;
         self.finish(decision, warnings).await
     }

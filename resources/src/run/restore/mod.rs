@@ -219,13 +219,13 @@ pub async fn restore(job: &RestoreJob, parts: &RestoreParts<'_>) -> Result<Resto
     let journal = Journal::new(lease, found.clone().unwrap_or(fresh));
     let (half, unsaved, prepared, unkept) = Default::default();
     let run = begin::Run { job, parts, journal, half, unsaved, prepared, unkept };
-    let result = run.guarded(found).await;
-    match &result {
+    let mut result = run.guarded(found).await;
+    match &mut result {
         // Somebody else holds it now.
         Err(RunError::Ledger(crate::ledger::LedgerError::LeaseLost { .. })) => {}
         _ => {
-            if result.is_ok() {
-                run.let_points_go().await;
+            if let Ok(result) = &mut result {
+                result.warnings.extend(run.let_points_go().await);
             }
             if result.is_ok()
                 && let Err(error) = parts.ledger.tidy(&job.target).await

@@ -36,12 +36,17 @@ impl Run<'_> {
 
     /// Runs that died or failed may have left things paused, or half a target: this one takes both on, and closes them.
     pub(super) async fn inherit_debts(&self) -> Result<(), LedgerError> {
-        let mut others = self.others(owes).await?;
+        let mut others = self.others(|other| owes(other) || may_have_left_locks(other)).await?;
         // Of several that left it half, the last one knows what it was in its present place.
         others.sort_by_key(|other| std::cmp::Reverse(other.times.updated));
         for other in others {
             let beside = self.parts.ledger.acquire_beside(&other).await?;
-            if let Some(found) = beside.found.filter(owes) {
+            // Its lease is ours now, so its process is dead, and what bears its mark is nobody's.
+            let found = beside.found.map(Record::buried);
+            if let Some(found) = found.as_ref().filter(|found| !owes(found)) {
+                beside.lease.write(found).await?;
+            }
+            if let Some(found) = found.filter(owes) {
                 let owed: Vec<UndoStep> = found.undo.iter().filter(|step| !step.undone).cloned().collect();
                 let saved = found.safety_point.clone().filter(|_| self.half() && found.left_half());
                 self.journal
@@ -57,13 +62,16 @@ impl Run<'_> {
             }
             beside.lease.release().await;
         }
+        let buried = self.others(|other| !other.dead_marks.is_empty()).await?;
+        self.journal.others_are_dead(buried.iter().flat_map(|other| &other.dead_marks).cloned().collect());
         Ok(())
     }
 
-    /// Lets go of the points that this run kept, and those of its target that ended before it or never will.
-    pub(super) async fn let_points_go(&self) {
+    /// Lets go of the points that this run kept, and those of its target that ended before it or never will. What could not be
+    /// let go, for people.
+    pub(super) async fn let_points_go(&self) -> Option<String> {
         let record = self.journal.record().await;
-        let Some(pins) = self.parts.engine.pins().filter(|_| record.last_run() == LastRun::Succeeded) else { return };
+        let pins = self.parts.engine.pins().filter(|_| record.last_run() == LastRun::Succeeded)?;
         let all = self.parts.ledger.lease_covers_target();
         let ended = async {
             let mut ended = self.others(|other| all || other.last_run() != LastRun::Unfinished).await?;
@@ -74,9 +82,11 @@ impl Run<'_> {
             Ok(ended) => pins.unpin(&ended).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        if let Err(error) = gone {
-            tracing::warn!(error, "recovery points that are no longer needed are still kept");
-        }
+        let error = gone.err()?;
+        Some(format!(
+            "retention keeps recovery points that this restore needed, although it has ended: {error}. The next backup of this machine \
+             tries to let them go again, or remove that file"
+        ))
     }
 
     pub(super) async fn others(&self, wanted: impl Fn(&Record) -> bool) -> Result<Vec<Record>, LedgerError> {
@@ -92,6 +102,11 @@ impl Run<'_> {
 /// Whether a run left something that somebody has to put right.
 fn owes(record: &Record) -> bool {
     record.owes_undo() || record.left_half()
+}
+
+/// Whether locks in the storage may bear its mark.
+fn may_have_left_locks(record: &Record) -> bool {
+    record.mark.is_some() && record.last_run() != LastRun::Succeeded
 }
 
 /// Adds the steps that are not known yet. What is known was written down by an attempt that had taken it on already.

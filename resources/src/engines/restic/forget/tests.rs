@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engines::restic::locks::Mode;
+use crate::engines::restic::notes::Pin;
 use crate::engines::restic::source::BackupOptions;
 use crate::engines::restic::testing::Lab;
 use crate::ledger::PinnedPoint;
@@ -14,7 +15,7 @@ fn keep_last(last: u32) -> Keep {
 }
 
 fn request() -> Request {
-    Request { mode: Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None }
+    Request { mode: Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None, dead_runs: Vec::new() }
 }
 
 fn notes(lab: &Lab) -> Notes {
@@ -22,7 +23,7 @@ fn notes(lab: &Lab) -> Notes {
 }
 
 fn run(lab: &Lab, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
-    forget(&lab.open().unwrap(), keep, pinned, &notes(lab), &request(), Arc::new(|_| {}), lab.handle())
+    forget(&lab.open().unwrap(), Some(keep), pinned, &notes(lab), &request(), Arc::new(|_| {}), lab.handle())
 }
 
 /// What a restore to elsewhere pins.
@@ -73,7 +74,10 @@ fn what_a_restore_elsewhere_needs_stays_until_it_has_ended() {
     lab.runtime.block_on(notes.pin("mark", &pin(&ids[0]))).unwrap();
     let report = run(&lab, &keep_last(1), &[]).unwrap();
     assert_eq!((report.removed.as_slice(), report.kept), (&ids[1..2], 2));
-    assert!(report.warnings[0].contains("stays for the restore to /mnt/audit on"), "{:?}", report.warnings);
+    let said = &report.warnings[0];
+    assert!(said.contains("stays for the restore to /mnt/audit on"), "{said}");
+    let file = format!("noted in pins/mark.json in {}", lab.folder.path().join("repo.dr").display());
+    assert!(said.contains(&file) && said.contains("remove that file"), "{said}");
     lab.runtime.block_on(notes.unpin(&["another"])).unwrap();
     assert_eq!(run(&lab, &keep_last(1), &[]).unwrap().removed.len(), 0);
     lab.runtime.block_on(notes.unpin(&["another", "mark"])).unwrap();
@@ -85,12 +89,12 @@ fn what_a_restore_elsewhere_needs_stays_until_it_has_ended() {
 fn what_is_pinned_while_the_lock_is_waited_for_stays_too() {
     let (lab, ids) = filled(3);
     let (folder, json) = (lab.folder.path().join("repo.dr/pins"), serde_json::to_vec(&pin(&ids[0])).unwrap());
-    let pins: Lost = Arc::new(move |_| {
+    let pins: Hear = Arc::new(move |_| {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("mark.json"), &json).unwrap();
     });
     let opened = lab.open().unwrap();
-    let report = forget(&opened, &keep_last(1), &[], &notes(&lab), &request(), pins, lab.handle()).unwrap();
+    let report = forget(&opened, Some(&keep_last(1)), &[], &notes(&lab), &request(), pins, lab.handle()).unwrap();
     assert_eq!(report.removed, ids[1..2]);
 }
 
@@ -122,6 +126,29 @@ fn space_that_a_killed_run_owed_is_freed_although_no_point_goes_any_more() {
     let report = run(&lab, &keep_last(1), &[]).unwrap();
     assert_eq!((report.removed.len(), report.kept), (0, 1));
     assert!(size(&lab) < before - 90_000, "file0's space is free");
+    assert!(!lab.runtime.block_on(notes(&lab).is_prune_owed()).unwrap());
+    lab.restic_ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn space_that_is_owed_is_freed_also_without_a_policy_which_removes_nothing() {
+    let (lab, ids) = filled(2);
+    let safety = || BackupOptions { tags: vec![points::SAFETY_TAG.to_owned()], ..BackupOptions::default() };
+    (0..SAFETY_KEPT + 1).for_each(|_| drop(lab.backup(safety())));
+    std::fs::remove_file(lab.data().join("file0")).unwrap();
+    lab.backup(BackupOptions::default());
+    let without = || {
+        let hear: Hear = Arc::new(|_| {});
+        forget(&lab.open().unwrap(), None, &[], &notes(&lab), &request(), hear, lab.handle()).unwrap()
+    };
+    let (before, points) = (size(&lab), lab.files("snapshots/").len());
+    assert_eq!((without().removed.len(), size(&lab)), (0, before));
+    lab.runtime.block_on(notes(&lab).owe_prune()).unwrap();
+    let gone: Vec<_> = ids[..1].iter().map(|id| id.parse().unwrap()).collect();
+    lab.open().unwrap().repository.delete_snapshots(&gone).unwrap();
+    let report = without();
+    assert_eq!((report.removed.len(), report.kept), (0, points as u64 - 1));
+    assert_eq!(lab.files("snapshots/").len(), points - 1);
     assert!(!lab.runtime.block_on(notes(&lab).is_prune_owed()).unwrap());
     lab.restic_ok(&["check", "--read-data"]);
 }

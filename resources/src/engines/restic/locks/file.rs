@@ -78,6 +78,7 @@ impl LockFile {
             since: self.time.to_string(),
             age_seconds: self.age_seconds(),
             not_here: self.is_not_here(),
+            run: self.run.clone(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::crypto::KeyBytes;
 use super::super::error::EngineError;
-use super::{Request, file};
+use super::{Mode, Request, file};
 use crate::clock;
 use crate::store::ObjectStore;
 use std::fmt;
@@ -24,8 +24,19 @@ const MOMENTS: Duration = Duration::from_secs(2);
 /// A timer stands still while the machine sleeps, so nobody waits for one longer than this before looking at the clock.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Hears each new id of a lock, and once, last, that it could not be kept.
-pub type Lost = Arc<dyn Fn(Result<&str, EngineError>) + Send + Sync>;
+/// What becomes of a lock.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// One of the run that is known by this is waited for.
+    Waiting(&'a str),
+    /// It is ours, with this id; refreshing gives it another.
+    Held(&'a str),
+    /// It could not be kept. Nothing comes after this.
+    Lost(EngineError),
+}
+
+/// Hears what becomes of a lock.
+pub type Hear = Arc<dyn Fn(News<'_>) + Send + Sync>;
 
 /// A lock that we hold. Dropping it removes it.
 pub struct RepositoryLock {
@@ -56,14 +67,14 @@ impl RepositoryLock {
         key: KeyBytes,
         request: &Request,
         written: (String, Duration),
-        lost: Lost,
+        hear: Hear,
         runtime: Handle,
     ) -> Self {
         let (id, written) = written;
-        lost(Ok(&id));
+        hear(News::Held(&id));
         let current = Arc::new(Mutex::new(Current { id, written }));
         let held = Held { store, current, seen: Arc::default(), runtime };
-        let refresher = held.runtime.spawn(keep_fresh(held.clone(), key, request.clone(), lost));
+        let refresher = held.runtime.spawn(keep_fresh(held.clone(), key, request.clone(), hear));
         RepositoryLock { held, refresher }
     }
 
@@ -126,7 +137,7 @@ impl Held {
     }
 
     /// Writes it anew, as long as nobody has broken the one before.
-    async fn refresh(&self, key: &KeyBytes, request: &Request, lost: &Lost) -> Result<(), EngineError> {
+    async fn refresh(&self, key: &KeyBytes, request: &Request, hear: &Hear) -> Result<(), EngineError> {
         self.is_there().await?;
         let written = clock::since_boot();
         let id = file::write(self.store.as_ref(), key, request.mode, request.run.as_deref()).await?;
@@ -135,11 +146,29 @@ impl Held {
             let _ = self.store.delete(&file::name_of(&id)).await;
             return Err(error);
         }
-        lost(Ok(&id));
+        hear(News::Held(&id));
         let old = std::mem::replace(&mut *self.current(), Current { id, written });
         // An old one that stays bears the mark of our run.
         let _ = self.store.delete(&file::name_of(&old.id)).await;
         Ok(())
+    }
+
+    /// Takes another lock for who only reads and stood still for too long, or whose lock was broken. What went meanwhile is missed and
+    /// named, and what was read is right: every blob is checked against its name.
+    async fn take_anew(&self, key: &KeyBytes, request: &Request, hear: &Hear) {
+        let request = Request { wait: Duration::ZERO, ..request.clone() };
+        loop {
+            match super::take(self.store.as_ref(), key, &request, hear).await {
+                Ok((id, written)) => {
+                    hear(News::Held(&id));
+                    let old = std::mem::replace(&mut *self.current(), Current { id, written });
+                    let _ = self.store.delete(&file::name_of(&old.id)).await;
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "the lock was not taken anew"),
+            }
+            clock::sleep(RETRY).await;
+        }
     }
 
     /// Waits, for no longer than the lock is fresh.
@@ -188,17 +217,22 @@ impl Drop for RepositoryLock {
     }
 }
 
-async fn keep_fresh(held: Held, key: KeyBytes, request: Request, lost: Lost) {
+async fn keep_fresh(held: Held, key: KeyBytes, request: Request, hear: Hear) {
     let mut pause = REFRESH;
     loop {
         let rested = held.rest(pause).await;
         let refreshed = match rested {
-            Ok(()) => held.refresh(&key, &request, &lost).await,
+            Ok(()) => held.refresh(&key, &request, &hear).await,
             Err(error) => Err(error),
         };
         pause = match refreshed {
             Ok(()) => REFRESH,
-            Err(error @ EngineError::LockLost { .. }) => return lost(Err(error)),
+            Err(error @ EngineError::LockLost { .. }) if request.mode == Mode::Reading => {
+                tracing::warn!(%error, "it is taken anew: who only reads goes on");
+                held.take_anew(&key, &request, &hear).await;
+                REFRESH
+            }
+            Err(error @ EngineError::LockLost { .. }) => return hear(News::Lost(error)),
             Err(error) => {
                 tracing::warn!(%error, "the lock was not refreshed");
                 RETRY

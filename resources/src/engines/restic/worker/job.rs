@@ -4,8 +4,8 @@ use super::super::drill;
 use super::super::error::EngineError;
 use super::super::forget::{ForgetReport, forget};
 use super::super::index::{self, Indexed};
-use super::super::locks::{self, Lost, Mode, RepositoryLock, Request};
-use super::super::notes::Notes;
+use super::super::locks::{self, Hear, Mode, News, RepositoryLock, Request};
+use super::super::notes::{Kept, Notes};
 use super::super::repository::{self, Found, Opened};
 use super::super::source::{self, BackupOptions};
 use super::super::verify::{Depth, VerifyReport, verify};
@@ -95,10 +95,14 @@ pub fn perform(
         Job::Verify { depth } => work.verify(*depth).map(Outcome::Verify),
         Job::Erase => work.erase().map(|()| Outcome::Erased),
         Job::Forget { keep, pinned } => {
-            work.open().and_then(|opened| work.forget(&opened, keep, pinned)).map(Outcome::Forget)
+            work.open().and_then(|opened| work.forget(&opened, keep.as_ref(), pinned)).map(Outcome::Forget)
         }
     };
     outcome.map_err(|error| if unlocked { explained(error) } else { error })
+}
+
+fn texts(needed: &[Kept]) -> Vec<String> {
+    needed.iter().map(ToString::to_string).collect()
 }
 
 /// Without a lock of ours nobody waits for us: what vanishes meanwhile is no damage.
@@ -154,8 +158,8 @@ impl Work<'_> {
 
     fn request(&self, mode: Mode) -> Request {
         let lock = &self.order.lock;
-        let (dead, run) = (lock.dead.clone(), lock.run.clone());
-        Request { mode, wait: Duration::from_secs(lock.wait_seconds), dead, run }
+        let (dead, run, dead_runs) = (lock.dead.clone(), lock.run.clone(), lock.dead_runs.clone());
+        Request { mode, wait: Duration::from_secs(lock.wait_seconds), dead, run, dead_runs }
     }
 
     /// A lock beside which others may work, or none where nothing may be written.
@@ -163,7 +167,7 @@ impl Work<'_> {
         if self.order.lock.none {
             return Ok(None);
         }
-        locks::acquire(&self.store, &opened.key, &self.request(mode), self.lost(), self.runtime).map(Some)
+        locks::acquire(&self.store, &opened.key, &self.request(mode), self.hear(), self.runtime).map(Some)
     }
 
     /// Nobody else may be at work on what is removed.
@@ -171,21 +175,26 @@ impl Work<'_> {
         self.writable()?;
         let opened = self.open()?;
         let request = self.request(Mode::Exclusive);
-        let lock = locks::acquire(&self.store, &opened.key, &request, self.lost(), self.runtime)?;
+        let lock = locks::acquire(&self.store, &opened.key, &request, self.hear(), self.runtime)?;
+        let needed = self.runtime.block_on(self.notes.pins())?;
+        if !needed.is_empty() {
+            return Err(EngineError::Needed { place: self.store.describe(), by: texts(&needed) });
+        }
         lock.held().check()?;
         self.runtime.block_on(repository::erase(self.store.as_ref()))?;
         Ok(())
     }
 
     /// A lock that can't be kept ends the process before somebody else takes it for dead.
-    fn lost(&self) -> Lost {
+    fn hear(&self) -> Hear {
         let (reporter, holding) = (self.reporter.clone(), self.holding.clone());
-        Arc::new(move |lock| match lock {
-            Ok(id) => {
+        Arc::new(move |news| match news {
+            News::Waiting(run) => reporter.say(&Event::Waiting(run.to_owned())),
+            News::Held(id) => {
                 holding.set(id);
                 reporter.say(&Event::Locked(id.to_owned()));
             }
-            Err(error) => {
+            News::Lost(error) => {
                 reporter.say(&Event::Failed(error));
                 std::process::exit(4);
             }
@@ -252,17 +261,17 @@ impl Work<'_> {
 
     /// The backup has succeeded, whatever retention meets.
     fn forget_after(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> ForgetReport {
-        self.forget(opened, keep, pinned).unwrap_or_else(|error| {
+        self.forget(opened, Some(keep), pinned).unwrap_or_else(|error| {
             let warning = format!("The backup is stored; old points were not removed: {error}");
             self.reporter.warning(&warning);
             ForgetReport { warnings: vec![warning], ..ForgetReport::default() }
         })
     }
 
-    fn forget(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> Result<ForgetReport, EngineError> {
+    fn forget(&self, opened: &Opened, keep: Option<&Keep>, pinned: &[String]) -> Result<ForgetReport, EngineError> {
         self.writable()?;
         let request = self.request(Mode::Exclusive);
-        let report = forget(opened, keep, pinned, &self.notes, &request, self.lost(), self.runtime)?;
+        let report = forget(opened, keep, pinned, &self.notes, &request, self.hear(), self.runtime)?;
         for warning in &report.warnings {
             self.reporter.warning(warning);
         }

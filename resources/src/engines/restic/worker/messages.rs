@@ -95,6 +95,9 @@ pub struct LockOrder {
     /// What the record of the run is known by.
     #[serde(default)]
     pub run: Option<String>,
+    /// What the records of other runs were known by whose processes are proved dead.
+    #[serde(default)]
+    pub dead_runs: Vec<String>,
     /// No lock is written: the store is read-only.
     pub none: bool,
 }
@@ -156,8 +159,8 @@ pub enum Job {
     Erase,
     /// Remove old points.
     Forget {
-        /// The policy.
-        keep: Keep,
+        /// The policy; with none only space is freed that an earlier run owes.
+        keep: Option<Keep>,
         /// Ids of points that stay whatever the policy says.
         pinned: Vec<String>,
     },
@@ -210,6 +213,8 @@ pub enum Outcome {
 pub enum Event {
     /// The key is derived: the memory that it took is free again.
     Opened,
+    /// It waits for a lock of the run that is known by this.
+    Waiting(String),
     /// It holds this lock now; a refreshed lock has a new id.
     Locked(String),
     /// From now on what is restored to may be changed.

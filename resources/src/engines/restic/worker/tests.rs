@@ -1,14 +1,21 @@
 //! Real worker processes: this test program, told to be one.
 
+use super::super::backup::PathBackup;
 use super::super::locks;
+use super::super::machine;
+use super::super::notes::Pin;
 use super::super::points::Phase;
+use super::super::site::Site;
 use super::super::source::BackupOptions;
 use super::super::testing::{LOG_N, Lab};
 use super::super::verify::Depth;
 use super::super::writer::RestoreOptions;
 use super::*;
+use crate::connections::s3::S3Clients;
 use crate::engines::restic::error::EngineError;
+use crate::ledger::{JobKind, LedgerStore, PinnedPoint, Record};
 use crate::retention::Keep;
+use crate::run::{Backup, Journal};
 use crate::secret::Secret;
 use std::future::pending;
 use std::io::{BufRead, Write};
@@ -193,7 +200,13 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
     std::fs::write(lab.data().join("file"), "content").unwrap();
     lab.backup(BackupOptions::default());
     let opened = lab.open().unwrap();
-    let request = locks::Request { mode: locks::Mode::Shared, wait: Duration::ZERO, dead: Vec::new(), run: None };
+    let request = locks::Request {
+        mode: locks::Mode::Shared,
+        wait: Duration::ZERO,
+        dead: Vec::new(),
+        run: None,
+        dead_runs: Vec::new(),
+    };
     let _lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
     let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
     let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
@@ -205,7 +218,13 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
 /// A worker that waits for somebody else's lock, and whether it is alive.
 fn waiting(lab: &Lab) -> (Order, locks::RepositoryLock) {
     let opened = lab.open().unwrap();
-    let request = locks::Request { mode: locks::Mode::Exclusive, wait: Duration::ZERO, dead: Vec::new(), run: None };
+    let request = locks::Request {
+        mode: locks::Mode::Exclusive,
+        wait: Duration::ZERO,
+        dead: Vec::new(),
+        run: None,
+        dead_runs: Vec::new(),
+    };
     let lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
     let mut order = order(lab, Job::Verify { depth: Depth::Structure });
     order.lock.wait_seconds = 600;
@@ -309,6 +328,123 @@ fn a_backup_whose_retention_is_killed_anywhere_leaves_a_sound_repository() {
         let there = to.join(path.strip_prefix("/").unwrap());
         assert!(std::fs::read(&path).unwrap() == std::fs::read(there).unwrap(), "{path:?}");
     }
+}
+
+/// The repository as resources see it.
+fn site(lab: &Lab, lock_wait: u64) -> Site {
+    Site {
+        location: Location::Local { path: lab.repo() },
+        password: lab.password.clone().into(),
+        lock_wait: Duration::from_secs(lock_wait),
+        read_only: false,
+        expect: None,
+        worker: worker(),
+        clients: S3Clients::default(),
+    }
+}
+
+/// A lock that is there for ever, of a run that is known by `mark`.
+fn left_by(lab: &Lab, mark: &str, mode: locks::Mode) {
+    let opened = lab.open().unwrap();
+    let (run, dead) = (Some(mark.to_owned()), Vec::new());
+    let request = locks::Request { mode, wait: Duration::ZERO, dead, run, dead_runs: Vec::new() };
+    std::mem::forget(locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap());
+}
+
+/// A record of the repository's ledger.
+fn record(key: u64, mark: Option<&str>) -> Record {
+    let mark = mark.map(str::to_owned);
+    Record { mark, ..Record::new(JobKind::Backup, &format!("{key:016x}"), "docs", "restic", "repository") }
+}
+
+#[test]
+fn the_lock_of_another_run_that_is_proved_dead_stops_nobody() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    (0..2).for_each(|_| drop(lab.backup(BackupOptions::default())));
+    let keep = Some(Keep { last: Some(1), ..Keep::default() });
+    let work = [
+        // It waits for the lock, and hears meanwhile that nobody holds it.
+        ("one", locks::Mode::Shared, 300, Job::Forget { keep, pinned: Vec::new() }),
+        // It would not wait for so long.
+        ("two", locks::Mode::Exclusive, 0, backup(&lab, None)),
+    ];
+    for (key, (mark, mode, lock_wait, job)) in (1..).zip(work) {
+        let (site, started) = (site(&lab, lock_wait), Instant::now());
+        left_by(&lab, mark, mode);
+        lab.runtime.block_on(async {
+            let ledger = site.ledger().unwrap();
+            let dead = ledger.acquire(&record(key, Some(mark))).await.unwrap();
+            dead.lease.write(&record(key, Some(mark))).await.unwrap();
+            dead.lease.release().await;
+            let journal = Journal::of(&ledger, record(100 + key, None)).await;
+            match site.order_with(job, &journal).await.unwrap() {
+                Outcome::Forget(report) => assert_eq!(report.warnings, [""; 0]),
+                Outcome::Backup(stored) => assert_eq!(stored.backup.files, 1),
+                other => panic!("{other:?}"),
+            }
+            let buried = ledger.read(&record(key, None).key).await.unwrap().unwrap();
+            assert_eq!((buried.mark, buried.dead_marks), (None, vec![mark.to_owned()]));
+        });
+        assert!(lab.files("locks/").is_empty() && started.elapsed() < Duration::from_secs(60));
+    }
+}
+
+#[test]
+fn a_lock_of_a_run_of_which_nothing_is_known_stays() {
+    let lab = Lab::with_repository();
+    left_by(&lab, "nobody knows", locks::Mode::Exclusive);
+    let site = site(&lab, 0);
+    let refused = lab.runtime.block_on(site.order(Job::Erase));
+    assert!(matches!(refused, Err(EngineError::Locked { .. })), "{refused:?}");
+    assert_eq!(lab.files("locks/").len(), 1);
+    // Unless who took its debts over says so.
+    lab.runtime.block_on(async {
+        let journal = Journal::of(&site.ledger().unwrap(), record(1, None)).await;
+        journal.others_are_dead(vec!["nobody knows".to_owned()]);
+        site.order_with(Job::Verify { depth: Depth::Structure }, &journal).await.unwrap();
+    });
+    assert!(lab.files("locks/").is_empty());
+}
+
+#[test]
+fn a_backup_without_a_policy_frees_what_one_before_owes() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    lab.backup(BackupOptions::default());
+    let (site, options) = (site(&lab, 0), BackupOptions::default());
+    lab.runtime.block_on(async {
+        let (ledger, notes) = (site.ledger().unwrap(), site.notes().unwrap());
+        let journal = Journal::of(&ledger, record(1, None)).await;
+        let backup = PathBackup { site, options };
+        notes.owe_prune().await.unwrap();
+        assert_eq!(backup.retain(&[], &journal).await.unwrap(), [""; 0]);
+        assert!(!notes.is_prune_owed().await.unwrap());
+    });
+    assert_eq!(lab.files("snapshots/").len(), 1);
+}
+
+#[test]
+fn what_a_restore_needs_is_not_erased() {
+    let lab = Lab::with_repository();
+    let site = site(&lab, 0);
+    lab.runtime.block_on(async {
+        let point = PinnedPoint { id: "1".repeat(64), time: "2025-10-04T10:00:00Z".parse().unwrap(), bytes: None };
+        let pin = Pin::new("0123456789abcdef", "/mnt/audit", vec![point]);
+        site.notes().unwrap().pin("mark", &pin).await.unwrap();
+        for error in [site.order(Job::Erase).await.unwrap_err(), site.erase().await.unwrap_err()] {
+            let said = format!("{error}. {}", error.hint().unwrap());
+            let who = format!(
+                "the restore to /mnt/audit on {} (run 0123456789abcdef, noted in pins/mark.json in",
+                machine::host()
+            );
+            assert!(said.contains(&who) && said.contains("remove its file"), "{said}");
+        }
+        assert!(lab.repo().join("config").exists());
+        site.notes().unwrap().unpin(&["mark"]).await.unwrap();
+        site.erase().await.unwrap();
+    });
+    assert!(!lab.repo().exists());
 }
 
 #[test]
