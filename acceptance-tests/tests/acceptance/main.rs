@@ -9,6 +9,7 @@ mod clusters;
 mod disks;
 mod docs;
 mod examples;
+mod foretold;
 mod import;
 mod install;
 mod interrupts;

@@ -1,6 +1,6 @@
 //! A repository as the resources see it: where it lies, what opens it, and a worker for everything that opens it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +130,14 @@ impl Site {
         }
     }
 
+    /// The folder beside it that holds its ledger, of a local repository.
+    pub fn ledger_folder(&self) -> Option<PathBuf> {
+        match self.location.ledger() {
+            Location::Local { path } => Some(path),
+            Location::S3 { .. } => None,
+        }
+    }
+
     /// What is there, without a password.
     pub async fn look(&self) -> Result<Found, EngineError> {
         repository::probe(self.store()?.as_ref()).await
@@ -250,6 +258,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
             | EngineError::Locked { .. }
             | EngineError::SeveralHosts { .. }
             | EngineError::Source { .. }
+            | EngineError::Pattern { .. }
             | EngineError::Unsafe { .. }
             | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }
