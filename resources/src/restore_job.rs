@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dr_framework::{
-    Attr, Choice, Context, Diagnostic, Diagnostics, ImportBy, Model, Path, Plan, Resource, Result, async_trait,
+    Attr, Choice, Context, Diagnostic, Diagnostics, ImportBy, Model, Path, Plan, Resource, Result, Value, async_trait,
 };
 
 use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
@@ -15,18 +15,19 @@ use crate::engines::restic::model::ResticRestore;
 use crate::engines::table::{self, Concept, EmptyProbe, HandOver, QuiesceOrder};
 use crate::engines::velero::restore_block::VeleroRestoreBlock;
 use crate::engines::volsync::restore_block::VolsyncRestoreBlock;
-use crate::jobs::{self, PointModel, count, moment};
+use crate::jobs::{self, PointModel, count, moment, sentence};
 use crate::ledger::{LastRun, LedgerError, LedgerStore, Record, standing_record};
 use crate::reference::{Place, Reference};
 use crate::registered;
 use crate::run::{
-    self, Candidate, Change, DataSource, OnFailure, OnMissing, Planned, PlannedPoint, PointChoice, Prior, Refreshed,
-    RestoreJob, RestoreParts, RestoreResult, Standing, TargetState, When,
+    self, Candidate, Change, DataSource, Foreseen, Listing, OnFailure, OnMissing, Planned, PlannedPoint, PointChoice,
+    Prior, Refreshed, RestoreJob, RestoreParts, RestoreResult, Standing, TargetState, When,
 };
 use crate::shared::{Reached, Shared};
 use crate::store::siblings::Siblings;
 use crate::timeouts::{self, Deadline, Operation, Timeouts};
 use crate::{clock, validators};
+use sha2::{Digest, Sha256};
 
 /// The series whose `seen` mark says that a repository was ever backed up to: retention, and the proof of first use,
 /// belong to the repository as a whole.
@@ -245,6 +246,17 @@ impl RestoreJobModel {
         }
     }
 
+    /// Whether everything is known of what it restores, and of where that is stored.
+    fn says_what_it_restores(&self) -> bool {
+        let Value::Object(arguments) = self.to_object() else { return false };
+        let store = match arguments.get("source") {
+            Some(Value::Object(source)) => source.get("store"),
+            _ => None,
+        };
+        let block = self.block().and_then(|block| arguments.get(block.engine()));
+        [store, block].iter().all(|value| value.is_some_and(Value::is_wholly_known))
+    }
+
     /// The engine of the block, or those that a restore may have while it is not known.
     fn engines(&self) -> Vec<&'static str> {
         self.block().map_or_else(|| table::with(Concept::Restore), |block| vec![block.engine()])
@@ -415,7 +427,34 @@ impl RestoreJobs {
             approved: None,
             safety_backup: model.safety_backup.known().copied().unwrap_or(true) && !self.shared.is_drill(),
             perform: model.performs(),
+            restores: Self::restores(model),
             rto: model.rto.text().and_then(|rto| validators::parse_duration(rto).ok()),
+        })
+    }
+
+    /// A digest of what the model restores: what of which storage. The connection may go by another name one day.
+    fn restores(model: &RestoreJobModel) -> String {
+        let store =
+            model.source.known().and_then(|source| Place::from_reference(&source.store, &Path::default()).ok()?);
+        let scope = store.map(|place| place.scope().to_owned());
+        let what = format!("{:?} {}", scope, model.block().map(RestoreBlock::restores).unwrap_or_default());
+        hex::encode(&Sha256::digest(what)[..8])
+    }
+
+    /// Two jobs with one run would each take what the other restored for its own. The server need not be known for that.
+    fn claim_run(&self, planned: &RestoreJobModel) -> Result<()> {
+        let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return Ok(()) };
+        let (connection, _) = block.place(source);
+        let Some((connection, target)) = connection.text().zip(block.destination(&self.shared, source)?) else {
+            return Ok(());
+        };
+        let Ok(job) = self.job(planned, target, Some(connection.to_owned())) else { return Ok(()) };
+        self.shared.register.run(&job.key(), &job.restores, (&job.name, &job.target)).map_err(|conflict| {
+            Diagnostics::error_at(
+                Path::attribute("name"),
+                "Two jobs are one run",
+                format!("{}.", sentence(&conflict.to_string())),
+            )
         })
     }
 
@@ -447,31 +486,61 @@ impl RestoreJobs {
         }
     }
 
-    /// Shows what a run would take now, where the storage can be seen; apply pins its own point.
+    /// Shows what a run would do now; apply pins its own point.
     async fn preview(&self, context: &Context, planned: &RestoreJobModel, reasons: &[String]) {
-        let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return };
-        let Ok(Some(open)) = block.open(&self.shared, source, None).await else { return };
-        let Ok(probe) = open.engine.probe().await else { return };
-        let (Some(Some(point)), _) = pick(planned, None, &open, &probe).await else { return };
-        let bytes = point.bytes.map(|bytes| format!(", {}", run::in_units(bytes))).unwrap_or_default();
+        let name = planned.name.text().unwrap_or("a restore job");
+        let why = reasons.join(" and ");
+        let (summary, detail) = match self.foresee(planned).await {
+            Ok(None) => return,
+            Ok(Some(Outlook { foreseen: Foreseen::Restores(point), effect, damage })) => {
+                let bytes = point.bytes.map(|bytes| format!(", {}", run::in_units(bytes))).unwrap_or_default();
+                let mut detail = format!(
+                    "A restore will run because {why}. Now it would take recovery point {} of {}{bytes}; apply takes the one \
+                     that `recovery_point` means then.\n{effect}.",
+                    point.id, point.time
+                );
+                let steps = planned.steps();
+                if !steps.is_empty() {
+                    detail.push_str(&format!("\nSteps: {}.", steps.join("; ")));
+                }
+                if let Some(damage) = damage {
+                    detail.push_str(&format!("\n{}.", sentence(&damage)));
+                }
+                (format!("A restore will run for {name}"), detail)
+            }
+            Ok(Some(Outlook { foreseen: Foreseen::Nothing(nothing), .. })) => (
+                format!("Nothing will be restored for {name}"),
+                format!("The job runs because {why}, and as things are now that restores nothing: {nothing}."),
+            ),
+            Err(failure) => (
+                format!("A restore will run for {name}, and would fail now"),
+                format!(
+                    "It runs because {why}. As things are now it would fail: {}\nIf nothing that is applied before it changes \
+                     that, apply ends with this error.",
+                    stop(failure)
+                ),
+            ),
+        };
+        context.report(Diagnostic::warning(summary, detail));
+    }
+
+    /// What a run would do now, or why it would fail; nothing while something that it takes is not known.
+    async fn foresee(&self, planned: &RestoreJobModel) -> std::result::Result<Option<Outlook>, String> {
+        let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return Ok(None) };
+        let open = block.open(&self.shared, source, None).await.map_err(|found| in_words(&found))?;
+        let Some(open) = open else { return Ok(None) };
+        let probe = open.engine.probe().await.map_err(|error| error.to_string())?;
+        let listing = open.engine.list().await.map_err(|error| error.to_string())?;
+        let records = self.shared.records(open.ledger.as_ref()).await.map_err(|error| error.to_string())?;
+        let Ok(job) = self.job(planned, open.target.clone(), open.server_uid.clone()) else { return Ok(None) };
+        let foreseen = run::foresee(&job, &records, &listing, &probe).map_err(|error| error.to_string())?;
         let effect = match probe.state {
-            TargetState::Present | TargetState::Partial => format!("It overwrites {}", open.target),
+            TargetState::Present | TargetState::Partial => {
+                format!("It overwrites {}", block.overwritten(&open.target))
+            }
             _ => format!("It fills {}", open.target),
         };
-        context.report(Diagnostic::warning(
-            format!("A restore will run for {}", planned.name.text().unwrap_or("a restore job")),
-            format!(
-                "A restore will run because {}. Now it would take recovery point {} of {}{bytes}; apply takes the one that \
-                 `recovery_point` means then.\n{effect}.{}",
-                reasons.join(" and "),
-                point.id,
-                point.time,
-                match planned.steps() {
-                    steps if steps.is_empty() => String::new(),
-                    steps => format!("\nSteps: {}.", steps.join("; ")),
-                }
-            ),
-        ));
+        Ok(Some(Outlook { foreseen, effect, damage: listing.damage() }))
     }
 
     /// Whether there was nothing to restore at the last run, and still is not: then a missing target is no news.
@@ -535,7 +604,8 @@ impl RestoreJobs {
             exact_point: planned.recovery_point.known().and_then(|point| point.id.known().cloned()),
             changed: prior.map(|prior| planned.changed(prior)).unwrap_or_default(),
             steps: planned.steps(),
-            overwrites: matches!(state, Some(TargetState::Present | TargetState::Partial)).then(|| target.to_owned()),
+            overwrites: matches!(state, Some(TargetState::Present | TargetState::Partial))
+                .then(|| planned.block().map_or_else(|| target.to_owned(), |block| block.overwritten(target))),
             target: target.to_owned(),
         };
         run::due(before.as_ref(), &asked, clock::now()).map_err(|undecided| {
@@ -758,12 +828,20 @@ impl RestoreJobs {
         // A target that is missing is for its owner to make.
         let for_owner = state.stands() && probe.state == TargetState::Missing;
         let judged = if for_owner { TargetState::Present } else { probe.state };
-        let (picked, first_use) = match open {
+        let picked = match open {
             Some(open) if run::wants_candidate(judged, last_run, state.when()) => {
                 pick(&state, record.as_ref(), &open, &probe).await
             }
-            _ => (None, None),
+            _ => None,
         };
+        let (picked, first_use, listing) = match picked {
+            Some((picked, first_use, listing)) => (Some(picked), Some(first_use), Some(listing)),
+            None => (None, None, None),
+        };
+        if let Some(damage) = listing.as_ref().and_then(Listing::damage).filter(|_| matches!(picked, Some(Some(_)))) {
+            let subject = format!("the restore of {}", state.name.text().unwrap_or_default());
+            jobs::report(&self.shared, context, &subject, &[damage]);
+        }
         let seen = Some((server_uid, judged, record.as_ref()));
         let refreshed = run::refresh(state.refreshed(), seen, state.when(), |pin| picked.unwrap_or(pin));
         Ok(RestoreJobModel {
@@ -777,18 +855,38 @@ impl RestoreJobs {
     }
 }
 
-/// The point that a run would take now of those that are listed, none where that can't be told (apply says why); and whether there
-/// is provably nothing to take.
+/// The point that a run would take now, none where that can't be told (the plan says why); whether there is provably nothing
+/// to take; and all that there is. Nothing where the storage can't be listed.
 async fn pick(
     state: &RestoreJobModel,
     record: Option<&Record>,
     open: &OpenRestore,
     probe: &run::Probe,
-) -> (Option<Option<Candidate>>, Option<bool>) {
-    let Ok(listing) = open.engine.list().await else { return (None, None) };
+) -> Option<(Option<Candidate>, bool, Listing)> {
+    let listing = open.engine.list().await.ok()?;
     let picked = run::pick(&listing.points, record, &state.choice(), state.when(), probe.born);
     let first_use = listing.points.is_empty() && listing.first_use == run::FirstUse::Proven;
-    (Some(picked), Some(first_use))
+    Some((picked, first_use, listing))
+}
+
+/// What a run would do now, for a plan.
+struct Outlook {
+    foreseen: Foreseen,
+    /// What becomes of the target.
+    effect: String,
+    /// What the user should know of the points.
+    damage: Option<String>,
+}
+
+/// Why something can't be opened.
+fn in_words(found: &Diagnostics) -> String {
+    let texts = found.0.iter().map(|error| format!("{}: {}", error.summary, error.detail));
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+/// A text that ends as a sentence does.
+fn stop(text: String) -> String {
+    if text.ends_with('.') { text } else { format!("{text}.") }
 }
 
 fn refresh_failed(name: &str, error: &dyn std::error::Error) -> Diagnostics {
@@ -897,7 +995,13 @@ impl Resource for RestoreJobs {
         if let (Some(planned), Some(config)) = (plan.planned.engine.known_mut(), plan.config.engine.known()) {
             planned.fill(config);
         }
+        if let (Some(block), Some(source)) = (plan.planned.block(), plan.planned.source.known()) {
+            block.conflicts(&self.shared, source)?;
+        }
         self.claim_image(&plan.planned)?;
+        if plan.config.says_what_it_restores() {
+            self.claim_run(&plan.planned)?;
+        }
         let server = self.server(&plan.planned)?;
         let place = plan.planned.block().zip(plan.planned.source.known()).map(|(block, source)| block.place(source));
         let known = plan.prior.and_then(|prior| prior.server_uid.known().cloned());

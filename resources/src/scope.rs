@@ -24,6 +24,7 @@ struct Claims {
     new: BTreeSet<(String, String)>,
     /// How many warnings there were about each subject.
     warnings: BTreeMap<String, usize>,
+    runs: BTreeMap<String, String>,
 }
 
 /// Who writes where.
@@ -133,6 +134,17 @@ pub enum Conflict {
         /// What becomes of it.
         policy: String,
     },
+    /// One run is made once: the later job would take the earlier one's result for its own.
+    #[error(
+        "two jobs of the name {name:?} restore different things to {target}: they would be one run, and only what the first \
+         of them restores would come. Give one of them another `name`"
+    )]
+    OneRun {
+        /// The name.
+        name: String,
+        /// What both restore to.
+        target: String,
+    },
 }
 
 impl Register {
@@ -169,6 +181,15 @@ impl Register {
     /// Forgets everything: the provider was configured anew.
     pub fn clear(&self) {
         *self.claims() = Claims::default();
+    }
+
+    /// Notes what the run of this identity restores: a job's name and target, and what makes it run again.
+    pub fn run(&self, run: &str, restores: &str, (name, target): (&str, &str)) -> Result<(), Conflict> {
+        let mut claims = self.claims();
+        match claims.runs.entry(run.to_owned()).or_insert_with(|| restores.to_owned()) {
+            first if first == restores => Ok(()),
+            _ => Err(Conflict::OneRun { name: name.to_owned(), target: target.to_owned() }),
+        }
     }
 
     /// Notes that `identity` sets retention for a scope.
@@ -223,6 +244,17 @@ mod tests {
 
     fn writer(store: &str, prefix: &str, identity: &str) -> Writer {
         Writer { store: store.to_owned(), prefix: prefix.to_owned(), part: None, identity: identity.to_owned() }
+    }
+
+    #[test]
+    fn two_jobs_of_one_run_that_restore_different_things_are_an_error() {
+        let register = Register::default();
+        let job = ("docs", "/srv/docs");
+        register.run("key", "all", job).unwrap();
+        register.run("key", "all", job).unwrap();
+        register.run("another", "a part", job).unwrap();
+        let error = register.run("key", "a part", job).unwrap_err();
+        assert!(error.to_string().contains("\"docs\" restore different things to /srv/docs"), "{error}");
     }
 
     #[test]

@@ -208,7 +208,8 @@ fn a_missing_parent_is_refused(scene: &mut Scene) -> Result<()> {
         &format!("restic     = {{ path = {data} }}"),
         &format!("restic     = {{ path = {data}, to = {to} }}"),
     ))?;
-    scene.workspace.apply()?.fails(&["dr_restore_job.documents", "nowhere"])?;
+    let said = ["dr_restore_job.documents", "The folder that it goes into is not there", "nowhere, which is no folder"];
+    scene.workspace.apply()?.fails(&said)?;
     ensure!(!scene.workspace.path("nowhere").exists(), "the parent was made");
     Ok(())
 }

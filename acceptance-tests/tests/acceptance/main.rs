@@ -10,6 +10,7 @@ mod disks;
 mod docs;
 mod drills;
 mod examples;
+mod foretold;
 mod import;
 mod install;
 mod interrupts;

@@ -101,6 +101,7 @@ async fn restore(
         approved: None,
         safety_backup: true,
         perform: true,
+        restores: "all of it".into(),
         rto: None,
     };
     let parts = RestoreParts {

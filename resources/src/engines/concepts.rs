@@ -393,6 +393,18 @@ pub trait RestoreBlock: Send + Sync {
     ) -> Result<Option<Box<dyn Pause>>>;
     /// Whether everything that it takes is known; an error when a name leads nowhere.
     fn is_known(&self, shared: &Shared, source: &Reference) -> Result<bool>;
+    /// What stands against it on this machine. Asks nobody.
+    fn conflicts(&self, _shared: &Shared, _source: &Reference) -> Result<()> {
+        Ok(())
+    }
+    /// A digest of what it restores of its source to its target, where one target may be filled with different things.
+    fn restores(&self) -> String {
+        String::new()
+    }
+    /// What a run overwrites of a target that is there, for a plan; more than the target where it also removes.
+    fn overwritten(&self, target: &str) -> String {
+        target.to_owned()
+    }
     /// Makes what a run may make before it begins: a drill's own folders.
     fn prepare(&self, shared: &Shared) -> Result<()>;
     /// The restore: `None` while something that it takes is not known. Changes nothing.

@@ -229,6 +229,9 @@ pub struct Record {
     /// A digest of what a backup reads: which paths, of which host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<String>,
+    /// A digest of what a restore takes: which points of which storage, and which part of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<String>,
     /// Locks that it holds in the storage: whoever takes the run over may remove them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lock_ids: Vec<String>,
@@ -273,6 +276,7 @@ impl Record {
             undo: Vec::new(),
             engine_object: None,
             reads: None,
+            restores: None,
             lock_ids: Vec::new(),
             mark: None,
             dead_marks: Vec::new(),

@@ -125,7 +125,7 @@ pub enum RunError {
     },
     /// A safety backup is wanted of an engine, or with a storage, that takes none.
     #[error(
-        "{target} holds data and no safety backup can be taken here; set safety_backup = false to overwrite it without"
+        "the target {target} holds data and no safety backup can be taken here; set safety_backup = false to overwrite it without"
     )]
     NoSafety {
         /// The target.

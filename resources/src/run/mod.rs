@@ -30,7 +30,7 @@ pub use error::{EngineError, RunError};
 pub use incarnation::Inode;
 pub use journal::Journal;
 pub use point::{ChosenPoint, NoPoint, Point, PointChoice, PointKind, choose};
-pub use restore::{OnFailure, OnMissing, Outcome, RestoreJob, RestoreParts, RestoreResult, restore};
+pub use restore::{Foreseen, OnFailure, OnMissing, Outcome, RestoreJob, RestoreParts, RestoreResult, foresee, restore};
 pub use target::{Probe, TargetState, When};
 pub use traits::{
     Backup, BackupStored, DataSource, FirstUse, Held, History, Listing, Pause, Pins, PointSources, Points, ReadBack,

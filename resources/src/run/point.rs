@@ -109,8 +109,26 @@ pub enum NoPoint {
         /// What was asked for.
         id: String,
     },
+    /// It is there, and its own file is damaged.
+    #[error(
+        "recovery point {id} can't be read: its file in the storage is damaged. Bring the file back from another copy of the \
+         storage, or choose another point"
+    )]
+    Unreadable {
+        /// The point.
+        id: String,
+    },
+    /// Nothing that can be read is a point to restore, and there is what can't be read.
+    #[error(
+        "there is no recovery point that can be read: the files of {} in the storage are damaged, and nobody knows what they \
+         hold", .ids.join(", ")
+    )]
+    AllUnreadable {
+        /// The points.
+        ids: Vec<String>,
+    },
     /// More than one id begins so.
-    #[error("{id} fits more than one recovery point: {}", .fits.join(", "))]
+    #[error("the id {id} fits more than one recovery point: {}", .fits.join(", "))]
     AmbiguousId {
         /// What was asked for.
         id: String,

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{EngineError, Journal, Point, Probe};
+use jiff::Timestamp;
+
+use super::{ChosenPoint, EngineError, Journal, NoPoint, Point, PointChoice, Probe, When, choose};
 use crate::ledger::{PinnedPoint, Record, UndoStep};
 use crate::waiting::Patience;
 
@@ -35,6 +37,40 @@ pub struct Listing {
     pub first_use: FirstUse,
     /// Places nearby that hold points, for people: "`paperless` holds 312 points".
     pub near_misses: Vec<String>,
+    /// Ids of points whose own file is damaged: nobody knows of which series they are, and when they were taken.
+    pub unreadable: Vec<String>,
+}
+
+impl Listing {
+    /// The point that is asked for, as [`choose`] finds it.
+    pub fn choose(&self, choice: &PointChoice, when: When, born: Option<Timestamp>) -> Result<ChosenPoint, NoPoint> {
+        choose(&self.points, choice, when, born).map_err(|reason| match &reason {
+            NoPoint::UnknownId { id } => match self.unreadable.iter().find(|found| found.starts_with(id)) {
+                Some(id) => NoPoint::Unreadable { id: id.clone() },
+                None => reason,
+            },
+            NoPoint::None | NoPoint::Unusable { .. } if !self.unreadable.is_empty() => {
+                NoPoint::AllUnreadable { ids: self.unreadable.clone() }
+            }
+            _ => reason,
+        })
+    }
+
+    /// What there may be beside a point that was chosen.
+    pub fn damage(&self) -> Option<String> {
+        let ids = self.unreadable.join(", ");
+        match self.unreadable.len() {
+            0 => None,
+            1 => Some(format!(
+                "recovery point {ids} can't be read, its file in the storage is damaged: when it was taken is not known, and \
+                 it may be newer than the one that is taken"
+            )),
+            _ => Some(format!(
+                "recovery points {ids} can't be read, their files in the storage are damaged: when they were taken is not \
+                 known, and they may be newer than the one that is taken"
+            )),
+        }
+    }
 }
 
 /// Whether storage without points was ever used.

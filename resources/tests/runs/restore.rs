@@ -47,6 +47,19 @@ async fn a_volume_that_is_there_is_not_looked_at_further() {
 }
 
 #[tokio::test]
+async fn a_job_that_restores_something_else_under_a_name_that_ran_is_not_restored_and_is_told() {
+    let world = World::lost();
+    world.restore(&world.restore_job()).await.unwrap();
+    for when in [When::TargetMissing, When::Always] {
+        let other = RestoreJob { restores: "a part of it".into(), when, ..world.restore_job() };
+        let result = world.restore(&other).await.unwrap();
+        assert_eq!(result.outcome, Outcome::NotNeeded);
+        assert!(result.warnings[0].contains("restored something else"), "{:?}", result.warnings);
+    }
+    assert_eq!(world.record(&world.restore_job()).await.unwrap().verdict, Some(Verdict::Restored));
+}
+
+#[tokio::test]
 async fn an_empty_volume_is_restored_only_when_the_job_says_so() {
     let world = World::new();
     world.server.empty_volume();

@@ -65,7 +65,7 @@ impl Own {
             }
         };
         let near_misses = if points.is_empty() { points::near_misses(&others, &self.series) } else { Vec::new() };
-        Ok(Listing { points, first_use, near_misses })
+        Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&others) })
     }
 
     /// An error where the point is not among them.

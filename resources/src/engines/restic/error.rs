@@ -164,6 +164,14 @@ pub enum EngineError {
         /// What happened.
         reason: String,
     },
+    /// A pattern that is none of .gitignore's.
+    #[error("the pattern {pattern:?} is not valid: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Entries could not be read, or changed while they were read.
     #[error("{count} of what was to be backed up could not be read: {}", first(names))]
     Unreadable {
@@ -311,6 +319,7 @@ impl EngineError {
             EngineError::Worker { log, .. } if !log.is_empty() => log.join("\n"),
             EngineError::Destination { .. }
             | EngineError::Unsafe { .. }
+            | EngineError::Pattern { .. }
             | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }
             | EngineError::Worker { .. }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dr_framework::{Attr, Diagnostics, Model, Path, Result, Value};
+use dr_framework::{Attr, Diagnostic, Diagnostics, Model, Path, Result, Value};
 
 use super::backup::PathBackup;
 use super::error::EngineError;
-use super::points::Series;
-use super::restore::PathRestore;
+use super::points::{SAFETY_TAG, Series};
+use super::restore::{PathRestore, RUN_TAG};
 use super::site::{KeptPassword, Password, Site};
-use super::source::{BackupOptions, OnUnreadable};
+use super::source::{self, BackupOptions, INCOMPLETE_TAG, OnUnreadable};
 use super::writer::Extra;
 use super::{drill, folder};
 use crate::engines::concepts::{
@@ -51,13 +51,13 @@ pub struct ResticRestore {
     #[dr(optional, computed, validate = validators::path)]
     pub to: Attr<String>,
     /// What below `path` is restored, as patterns of .gitignore; everything if empty.
-    #[dr(default_with = no_texts)]
+    #[dr(default_with = no_texts, validate = patterns)]
     pub include: Attr<Vec<Attr<String>>>,
     /// Only points of this host count. Needed when several hosts back up the same path.
-    #[dr(optional)]
+    #[dr(optional, validate = host)]
     pub host: Attr<String>,
     /// Only points with all of these tags count.
-    #[dr(default_with = no_texts)]
+    #[dr(default_with = no_texts, validate = tags)]
     pub tags: Attr<Vec<Attr<String>>>,
     /// What becomes of files that the point does not hold: `keep` or `delete`.
     #[dr(default = "keep", validate = validators::extra)]
@@ -77,16 +77,16 @@ pub struct ResticBackup {
     #[dr(required, validate = validators::paths)]
     pub paths: Attr<Vec<Attr<String>>>,
     /// What is left out, as patterns of .gitignore, anchored at each path.
-    #[dr(default_with = no_texts)]
+    #[dr(default_with = no_texts, validate = patterns)]
     pub excludes: Attr<Vec<Attr<String>>>,
-    /// Tags of the recovery point.
-    #[dr(default_with = no_texts)]
+    /// Tags of the recovery point. `dr-incomplete`, `dr-safety` and what begins with `dr-run-` are the provider's own.
+    #[dr(default_with = no_texts, validate = own_tags)]
     pub tags: Attr<Vec<Attr<String>>>,
     /// The host that the recovery point names; this machine if left out.
-    #[dr(optional)]
+    #[dr(optional, validate = host)]
     pub host: Attr<String>,
     /// What happens when something can't be read or changes meanwhile: `fail` keeps what could be read as a point tagged
-    /// `dr-incomplete`, which is never the newest; `warn` takes it as a backup.
+    /// `dr-incomplete`, which is never the newest; `warn` takes it as a backup. What holds nothing is always such a point.
     #[dr(default = "fail", validate = validators::on_unreadable)]
     pub on_unreadable: Attr<String>,
     /// Whether other file systems below the paths are left out.
@@ -100,6 +100,58 @@ pub struct ResticBackup {
 /// An empty list of texts.
 fn no_texts() -> Value {
     Value::List(Vec::new())
+}
+
+/// Calls `judge` with each text of a list that is known, and puts what it says at its place.
+fn each_text(value: &Value, path: &Path, judge: impl Fn(&str) -> Option<(&'static str, String)>) -> Vec<Diagnostic> {
+    let Value::List(values) = value else { return Vec::new() };
+    let wrong = values.iter().enumerate().filter_map(|(index, value)| match value {
+        Value::String(text) => judge(text).map(|found| (index, found)),
+        _ => None,
+    });
+    wrong.map(|(index, (summary, detail))| Diagnostic::error(summary, detail).at(path.clone().index(index))).collect()
+}
+
+/// Patterns that mean something.
+fn patterns(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    each_text(value, path, |pattern| {
+        let problem = source::pattern_problem(pattern)?;
+        Some(("Unusable pattern", format!("{pattern:?} is no pattern of .gitignore: {problem}.")))
+    })
+}
+
+fn tag_problem(tag: &str) -> Option<(&'static str, String)> {
+    let problem = match tag {
+        "" => "it is empty",
+        tag if tag.contains(',') => "restic takes a comma for the end of a tag: write two",
+        _ => return None,
+    };
+    Some(("Unusable tag", format!("{tag:?} can't be a tag: {problem}.")))
+}
+
+/// Tags as restic has them.
+fn tags(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    each_text(value, path, tag_problem)
+}
+
+/// Tags that a user may give: others say what a point is good for.
+fn own_tags(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    each_text(value, path, |tag| {
+        let reserved = [INCOMPLETE_TAG, SAFETY_TAG].contains(&tag) || tag.starts_with(RUN_TAG);
+        let meaning =
+            "the provider's own, and says what a point is good for: one that bears it may never be restored by itself";
+        tag_problem(tag).or_else(|| reserved.then(|| ("Reserved tag", format!("{tag:?} is {meaning}."))))
+    })
+}
+
+/// A host that can be named.
+fn host(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    match value {
+        Value::String(name) if name.trim().is_empty() => {
+            vec![Diagnostic::error("Unusable host", "The name is empty. Leave `host` out instead.").at(path.clone())]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn lock_wait(configured: &Attr<String>) -> Duration {
@@ -193,28 +245,42 @@ impl ResticRestore {
         site(shared, source, &Path::attribute("source"), lock_wait(&self.lock_wait), read_only)
     }
 
-    /// What the point does not hold is removed: that must not be the repository itself.
+    /// Nothing is restored into the repository itself or over what is noted beside it, and what the point does not hold is
+    /// not removed around it.
     fn spare_repository(&self, site: &Site, to: &FilePath) -> Result<()> {
-        let real = |path: &FilePath| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        match site.folder() {
-            Some(folder) if real(to).starts_with(real(folder)) => Err(Diagnostics::error_at(
-                Path::attribute(ENGINE).then("to"),
+        let (Some(folder), Some(noted)) = (site.folder(), site.ledger_folder()) else { return Ok(()) };
+        let (to, at) = (real(to), |name: &str| Path::attribute(ENGINE).then(name));
+        if to.starts_with(real(folder)) {
+            return Err(Diagnostics::error_at(
+                at("to"),
                 "The destination lies inside the repository",
                 format!("{} lies inside the repository {}. Restore elsewhere.", to.display(), folder.display()),
-            )),
-            Some(folder) if self.extra.text() == Some("delete") && real(folder).starts_with(real(to)) => {
-                Err(Diagnostics::error_at(
-                    Path::attribute(ENGINE).then("extra"),
-                    "The repository lies inside what is restored to",
-                    format!(
-                        "{} lies inside {}, and `extra = \"delete\"` would remove it. Keep what is extra, or restore elsewhere.",
-                        folder.display(),
-                        to.display()
-                    ),
-                ))
-            }
-            _ => Ok(()),
+            ));
         }
+        if to.starts_with(real(&noted)) {
+            return Err(Diagnostics::error_at(
+                at("to"),
+                "The destination is where the provider keeps notes",
+                format!(
+                    "{} lies inside {}, where what ran on the repository {} is written down. Restore elsewhere.",
+                    to.display(),
+                    noted.display(),
+                    folder.display()
+                ),
+            ));
+        }
+        if self.extra.text() == Some("delete") && real(folder).starts_with(&to) {
+            return Err(Diagnostics::error_at(
+                at("extra"),
+                "The repository lies inside what is restored to",
+                format!(
+                    "{} lies inside {}, and `extra = \"delete\"` would remove it. Keep what is extra, or restore elsewhere.",
+                    folder.display(),
+                    to.display()
+                ),
+            ));
+        }
+        Ok(())
     }
 
     fn to(&self, shared: &Shared) -> Result<Option<PathBuf>> {
@@ -275,12 +341,46 @@ impl RestoreBlock for ResticRestore {
         Ok(self.site(shared, source)?.is_some())
     }
 
+    fn conflicts(&self, shared: &Shared, source: &Reference) -> Result<()> {
+        match (self.site(shared, source)?, self.to(shared)?) {
+            (Some(site), Some(to)) => self.spare_repository(&site, &to),
+            _ => Ok(()),
+        }
+    }
+
+    fn restores(&self) -> String {
+        let (path, host) = (self.path.text(), self.host.text());
+        format!("{:?}", (path, host, texts(&self.tags), texts(&self.include)))
+    }
+
+    fn overwritten(&self, target: &str) -> String {
+        match self.extra.text() {
+            Some("delete") => {
+                format!("{target} and removes from it what the point does not hold (`extra = \"delete\"`)")
+            }
+            _ => target.to_owned(),
+        }
+    }
+
     fn prepare(&self, shared: &Shared) -> Result<()> {
-        if let (Some(to), Some(folder)) = (self.to(shared)?, shared.drill_folder()) {
+        let Some(to) = self.to(shared)? else { return Ok(()) };
+        if let Some(folder) = shared.drill_folder() {
             // A drill's folders are its own to make.
             drill::parent(&folder, &to, true).map_err(|error| no_way(&error))?;
+            return Ok(());
         }
-        Ok(())
+        match to.parent().filter(|parent| !parent.is_dir()) {
+            None => Ok(()),
+            Some(parent) => Err(Diagnostics::error_at(
+                Path::attribute(ENGINE).then("to"),
+                "The folder that it goes into is not there",
+                format!(
+                    "{} would go into {}, which is no folder that exists: is it mounted? Nothing was done. Mount it, or make it.",
+                    to.display(),
+                    parent.display()
+                ),
+            )),
+        }
     }
 
     async fn open(&self, shared: &Shared, source: &Reference, landmark: Option<String>) -> Result<Option<OpenRestore>> {
@@ -310,6 +410,15 @@ impl RestoreBlock for ResticRestore {
         let target = to.display().to_string();
         let engine = Box::new(engine);
         Ok(Some(OpenRestore { target, server_uid: None, ledger, storage, engine, may_save }))
+    }
+}
+
+/// A path without links, also of what is not there yet.
+fn real(path: &FilePath) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match found.and_then(|(above, real)| Some(real.join(path.strip_prefix(above).ok()?))) {
+        Some(real) => real.components().collect(),
+        None => path.to_owned(),
     }
 }
 
@@ -373,5 +482,83 @@ impl BackupBlock for ResticBackup {
         let others = options.paths.iter().filter_map(beside).collect();
         let target = format!("{}/{}", place.connection(), place.scope());
         Ok(Some(OpenBackup { target, ledger, others, engine: Box::new(PathBackup { site, options }) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+    use crate::shared::Reached;
+    use dr_framework::Redactor;
+    use std::fs;
+
+    fn restore(to: &FilePath, extra: &str) -> ResticRestore {
+        ResticRestore {
+            path: "/srv/docs".into(),
+            to: to.to_str().unwrap().into(),
+            include: Attr::Known(Vec::new()),
+            host: Attr::Null,
+            tags: Attr::Known(Vec::new()),
+            extra: extra.into(),
+            verify_existing: Attr::Known(false),
+            lock_wait: "5m".into(),
+        }
+    }
+
+    /// What `spare_repository` says of a destination, for a repository `repository` in `folder`.
+    fn refused(folder: &FilePath, to: &str, extra: &str) -> Option<String> {
+        let shared = Shared::new(Redactor::default());
+        let path = folder.join("repository");
+        let site = Site::at(&shared, Reached::Local { path }, Secret::new("x"), Duration::from_secs(1), false, None);
+        let to = folder.join(to);
+        restore(&to, extra).spare_repository(&site, &to).err().map(|found| found.0[0].summary.clone())
+    }
+
+    #[test]
+    fn nothing_is_restored_into_a_repository_or_what_is_noted_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        fs::create_dir_all(folder.join("repository/data")).unwrap();
+        fs::create_dir_all(folder.join("repository.dr/seen")).unwrap();
+        std::os::unix::fs::symlink(folder.join("repository.dr"), folder.join("link")).unwrap();
+        for extra in ["keep", "delete"] {
+            let inside = Some("The destination lies inside the repository".to_owned());
+            let notes = Some("The destination is where the provider keeps notes".to_owned());
+            assert_eq!(refused(folder, "repository", extra), inside);
+            assert_eq!(refused(folder, "repository/new/deep", extra), inside);
+            assert_eq!(refused(folder, "repository.dr", extra), notes);
+            assert_eq!(refused(folder, "link/new", extra), notes);
+            assert_eq!(refused(folder, "repository.dr2", extra), None);
+            assert_eq!(refused(folder, "elsewhere/new", extra), None);
+        }
+        assert_eq!(refused(folder, "", "keep"), None);
+        assert_eq!(refused(folder, "", "delete").as_deref(), Some("The repository lies inside what is restored to"));
+    }
+
+    #[test]
+    fn what_a_restore_removes_is_said_with_what_it_overwrites() {
+        let to = FilePath::new("/srv/docs");
+        assert_eq!(restore(to, "keep").overwritten("/srv/docs"), "/srv/docs");
+        assert!(
+            restore(to, "delete").overwritten("/srv/docs").contains("removes from it what the point does not hold")
+        );
+    }
+
+    #[test]
+    fn tags_hosts_and_patterns_that_mean_something_else_are_refused_at_their_place() {
+        let list = |texts: &[&str]| Value::List(texts.iter().map(|text| Value::string(*text)).collect());
+        let at = Path::attribute(ENGINE).then("tags");
+        let judged = |judge: fn(&Value, &Path) -> Vec<Diagnostic>, text| judge(&list(&["fine", text]), &at);
+        for tag in ["dr-incomplete", "dr-safety", "dr-run-0123", "", "a,b"] {
+            let found = judged(own_tags, tag);
+            assert_eq!(found.len(), 1, "{tag}");
+            assert_eq!(found[0].attribute, Some(at.clone().index(1)), "{tag}");
+        }
+        assert!(judged(own_tags, "dr-mine").is_empty() && judged(tags, "dr-safety").is_empty());
+        assert_eq!((judged(tags, "").len(), judged(patterns, "[a").len(), judged(patterns, "[z-a]").len()), (1, 1, 1));
+        assert!(judged(patterns, "*.[ch]").is_empty());
+        assert_eq!(host(&Value::string(" "), &at).len(), 1);
+        assert!(host(&Value::string("nas"), &at).is_empty());
     }
 }

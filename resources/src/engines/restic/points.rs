@@ -166,6 +166,17 @@ impl std::fmt::Display for Series {
     }
 }
 
+/// How many points, in words.
+pub fn count(points: usize) -> String {
+    if points == 1 { "1 point".to_owned() } else { format!("{points} points") }
+}
+
+/// The ids of those whose files are damaged.
+pub fn unreadable<'a>(points: impl IntoIterator<Item = &'a Point>) -> Vec<String> {
+    let damaged = points.into_iter().filter(|point| point.phase == Phase::Unreadable);
+    damaged.map(|point| point.id.clone()).collect()
+}
+
 /// Every point of the repository, newest first; damaged ones last, each as a row without a time. Blocks: not for a
 /// runtime's thread.
 pub fn list(opened: &Opened, runtime: &Handle) -> Result<Vec<Point>, EngineError> {

@@ -18,6 +18,9 @@ use crate::run::{
     EngineError, FirstUse, Journal, Listing, Pins, Point, PointKind, Points, Probe, Restore, Restored, Safety,
 };
 
+/// The beginning of the tag that names the run of a safety backup.
+pub(super) const RUN_TAG: &str = "dr-run-";
+
 /// A path to restore.
 pub struct PathRestore {
     /// The repository.
@@ -56,10 +59,11 @@ async fn list(site: &Site, series: &Series) -> Result<Listing, EngineError> {
     let first_use = match points.is_empty() {
         false => FirstUse::NotProven("there are points".to_owned()),
         true if all.is_empty() && site.is_untouched().await.map_err(|error| failure(&error))? => FirstUse::Proven,
-        true => FirstUse::NotProven(format!("the repository holds {} points of other things, or data", all.len())),
+        true if all.is_empty() => FirstUse::NotProven("the repository holds data, and no points".to_owned()),
+        true => FirstUse::NotProven(format!("the repository holds {} of other things", points::count(all.len()))),
     };
     let near_misses = if points.is_empty() { points::near_misses(&all, series) } else { Vec::new() };
-    Ok(Listing { points, first_use, near_misses })
+    Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&all) })
 }
 
 /// As the state machines take it; `None` when nothing can be read of it.
@@ -177,7 +181,7 @@ impl Pins for PathRestore {
 #[async_trait]
 impl Safety for PathRestore {
     async fn take(&self, journal: &Journal) -> Result<PinnedPoint, EngineError> {
-        let tag = format!("dr-run-{}", journal.key().await);
+        let tag = format!("{RUN_TAG}{}", journal.key().await);
         let began = journal.record().await.times.recorded;
         let all = self.site.points().await.map_err(|error| failure(&error))?;
         let taken = |found: &&points::Point| {

@@ -1,7 +1,7 @@
 //! A repository as the resources see it: where it lies, what opens it, and a worker for everything that opens it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -127,6 +127,14 @@ impl Site {
     /// The folder, of a local repository.
     pub fn folder(&self) -> Option<&Path> {
         match &self.location {
+            Location::Local { path } => Some(path),
+            Location::S3 { .. } => None,
+        }
+    }
+
+    /// The folder beside it that holds its ledger, of a local repository.
+    pub fn ledger_folder(&self) -> Option<PathBuf> {
+        match self.location.ledger() {
             Location::Local { path } => Some(path),
             Location::S3 { .. } => None,
         }
@@ -307,6 +315,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
             | EngineError::Locked { .. }
             | EngineError::SeveralHosts { .. }
             | EngineError::Source { .. }
+            | EngineError::Pattern { .. }
             | EngineError::Unsafe { .. }
             | EngineError::NoPoint { .. }
             | EngineError::NotInPoint { .. }

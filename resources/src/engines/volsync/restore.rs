@@ -126,11 +126,16 @@ impl Points for ClaimRestore {
         let first_use = match (points.is_empty(), unused) {
             (false, _) => FirstUse::NotProven("there are points".to_owned()),
             (true, true) => FirstUse::Proven,
+            (true, false) if all.is_empty() => {
+                FirstUse::NotProven("the repository holds data, and no points".to_owned())
+            }
             (true, false) => {
-                FirstUse::NotProven(format!("the repository holds {} points of other things, or data", all.len()))
+                let count = crate::engines::restic::points::count(all.len());
+                FirstUse::NotProven(format!("the repository holds {count} of other things"))
             }
         };
-        Ok(Listing { points, first_use, near_misses })
+        let unreadable = crate::engines::restic::points::unreadable(&all);
+        Ok(Listing { points, first_use, near_misses, unreadable })
     }
 
     /// A Secret is all that a target of VolSync's is, so a restore may be the first to need the CRD.

@@ -97,14 +97,7 @@ impl Run<'_> {
 
     /// The result of a run that ended well, while its target is there.
     async fn adopt(&self, record: &Record) -> Result<Option<RestoreResult>, RunError> {
-        let ended = record.times.finished.map(|time| format!(" at {time}")).unwrap_or_default();
-        let outcome = match record.verdict {
-            Some(Verdict::HandedOver) if !self.job.perform => Outcome::HandedOver,
-            Some(Verdict::Restored) => Outcome::Restored,
-            // What grew in a target that started empty is newer than any point; only new triggers ask for one.
-            Some(Verdict::SkippedNoPoints) if self.job.when == When::Always => Outcome::SkippedNoPoints,
-            _ => return Ok(None),
-        };
+        let Some(outcome) = standing(self.job, record) else { return Ok(None) };
         if outcome == Outcome::HandedOver {
             if self.withdrawn(Some(record)).await?.is_some() {
                 return Ok(None);
@@ -118,7 +111,14 @@ impl Run<'_> {
         // Runs with other triggers may have left something paused.
         self.inherit_debts().await?;
         let left = self.undo_all().await?;
-        let decision = format!("run {} already ended{ended} for these triggers and this target", record.key);
+        if let Some(decision) = restored_else(self.job, record) {
+            let mut result = RestoreResult::of(self.job, record, Outcome::NotNeeded, decision.clone());
+            result.adopted = true;
+            result.warnings.push(decision);
+            result.warnings.extend(left);
+            return Ok(Some(result));
+        }
+        let decision = already_ended(record);
         let mut result = RestoreResult::of(self.job, record, outcome, decision.clone());
         result.adopted = true;
         result.warnings.push(format!("{decision}: nothing was restored now. Change `triggers` to run again"));
@@ -180,6 +180,7 @@ impl Run<'_> {
                     record.engine_object = None;
                 }
                 record.unsaved = unsaved;
+                record.restores = Some(self.job.restores.clone());
                 let anew = last_run == LastRun::Failed && !half;
                 if anew || half_of_others {
                     // What came since is saved anew, or was saved by who left it half: it is what a roll back would have to
@@ -203,13 +204,43 @@ impl Run<'_> {
     }
 }
 
+/// What the record of a run that ended well is to a job that asks for the same run.
+pub(super) fn standing(job: &RestoreJob, record: &Record) -> Option<Outcome> {
+    match record.verdict? {
+        Verdict::HandedOver if !job.perform => Some(Outcome::HandedOver),
+        Verdict::Restored => Some(Outcome::Restored),
+        // What grew in a target that started empty is newer than any point; only new triggers ask for one.
+        Verdict::SkippedNoPoints if job.when == When::Always => Some(Outcome::SkippedNoPoints),
+        _ => None,
+    }
+}
+
+/// That a run needs no second one.
+pub(super) fn already_ended(record: &Record) -> String {
+    let ended = record.times.finished.map(|time| format!(" at {time}")).unwrap_or_default();
+    format!("run {} already ended{ended} for these triggers and this target", record.key)
+}
+
+/// What a job is told whose name, target and triggers are those of a run that restored something else there. Records of older
+/// programs do not say what they restored.
+pub(super) fn restored_else(job: &RestoreJob, record: &Record) -> Option<String> {
+    let restores = record.restores.as_ref().filter(|_| record.verdict == Some(Verdict::Restored))?;
+    (*restores != job.restores).then(|| {
+        format!(
+            "run {} of the name {:?} restored something else to {} for these triggers, and nothing was restored now: if this \
+             is another job, give it another `name`; if it is the same one with other arguments, change `triggers`",
+            record.key, job.name, job.target
+        )
+    })
+}
+
 pub(super) fn is_restored(record: &Record) -> bool {
     record.verdict == Some(Verdict::Restored)
 }
 
 /// Whether another target stands in the place of the one that the record left half: nothing of that is there, and what is was
 /// made since. Where no birth is known a folder is named by its disk, which has another number after each mount.
-fn is_replaced(record: &Record, probe: &Probe) -> bool {
+pub(super) fn is_replaced(record: &Record, probe: &Probe) -> bool {
     let (Some(half), Some(_)) = (&record.writes, &probe.incarnation) else { return false };
     let made_since = probe.born.zip(record.times.updated).is_some_and(|(born, updated)| born > updated);
     // Of one that is lost in part the rest is half still.
@@ -217,6 +248,6 @@ fn is_replaced(record: &Record, probe: &Probe) -> bool {
 }
 
 /// Whether the target is the one that the record filled, and still holds something.
-fn is_there(record: &Record, probe: &Probe) -> bool {
+pub(super) fn is_there(record: &Record, probe: &Probe) -> bool {
     probe.is(record.incarnation.as_deref()) && !matches!(probe.state, TargetState::Missing | TargetState::Empty)
 }

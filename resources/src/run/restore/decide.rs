@@ -1,14 +1,14 @@
 //! Whether a restore is due, and which point it takes.
 
 use super::begin::Run;
-use super::{OnMissing, RestoreResult, RunError};
+use super::{OnMissing, RestoreJob, RestoreResult, RunError};
 use crate::ledger::{PinnedPoint, Record};
-use crate::run::{FirstUse, Listing, NoPoint, PointChoice, Probe, TargetState, choose};
+use crate::run::{FirstUse, Listing, NoPoint, PointChoice, Probe, TargetState};
 
 /// What was decided before anything is touched.
 pub(super) enum Decision {
     /// This point is restored.
-    Restore { point: PinnedPoint, because: String },
+    Restore { point: PinnedPoint, because: String, warning: Option<String> },
     /// Nothing is, and that is no failure.
     Nothing(Nothing),
 }
@@ -20,50 +20,66 @@ pub(super) struct Nothing {
     pub(super) warning: Option<String>,
 }
 
-impl Run<'_> {
-    /// Evaluates `when`; the reason if the target is to be restored, or why it isn't.
-    pub(super) fn when(&self, probe: &Probe) -> Result<Result<String, Nothing>, RunError> {
-        match self.job.when.is_met(probe.state) {
-            Some(true) => Ok(Ok(probe.evidence.clone())),
-            Some(false) => {
-                let because = format!("{}: `when` is not met", probe.evidence);
-                Ok(Err(Nothing { outcome: super::Outcome::NotNeeded, because, warning: None }))
-            }
-            None => {
-                let (target, evidence) = (self.job.target.clone(), probe.evidence.clone());
-                Err(match probe.state {
-                    TargetState::Partial => RunError::Partial { target, evidence },
-                    _ => RunError::Undecided { target, evidence },
-                })
-            }
+/// Evaluates `when`; the reason if the target is to be restored, or why it isn't.
+pub(super) fn when(job: &RestoreJob, probe: &Probe) -> Result<Result<String, Nothing>, RunError> {
+    match job.when.is_met(probe.state) {
+        Some(true) => Ok(Ok(probe.evidence.clone())),
+        Some(false) => {
+            let because = format!("{}: `when` is not met", probe.evidence);
+            Ok(Err(Nothing { outcome: super::Outcome::NotNeeded, because, warning: None }))
+        }
+        None => {
+            let (target, evidence) = (job.target.clone(), probe.evidence.clone());
+            Err(match probe.state {
+                TargetState::Partial => RunError::Partial { target, evidence },
+                _ => RunError::Undecided { target, evidence },
+            })
         }
     }
+}
 
+/// The point that an earlier attempt is pinned to, which is kept unless the configuration names one, or it is gone and nothing was
+/// written. `half` is whether the target is half written.
+pub(super) fn pinned(
+    job: &RestoreJob,
+    record: Option<&Record>,
+    listing: &Listing,
+    half: bool,
+) -> Result<Option<PinnedPoint>, RunError> {
+    let exact = matches!(job.recovery_point, PointChoice::Id(_));
+    let pin = record.filter(|_| !exact).and_then(|record| Some((record, record.point.as_ref()?)));
+    let Some((record, pin)) = pin else { return Ok(None) };
+    match find(listing, &pin.id) {
+        Some(point) => Ok(Some(point)),
+        None if half || !record.may_choose_anew() => Err(RunError::PinGone { id: pin.id.clone(), key: job.key() }),
+        None => Ok(None),
+    }
+}
+
+fn find(listing: &Listing, id: &str) -> Option<PinnedPoint> {
+    listing.points.iter().find(|point| point.id == id).map(|point| point.pinned())
+}
+
+impl Run<'_> {
     /// Picks the point: the pin of an earlier attempt, what the plan showed, or what `recovery_point` says.
     pub(super) async fn resolve(&self, record: Option<&Record>, probe: &Probe) -> Result<Decision, RunError> {
         let listed = self.parts.engine.list().await;
         let listing =
             listed.map_err(|source| RunError::BeforeWriting { step: "listing the recovery points", source })?;
-        let find = |id: &str| listing.points.iter().find(|point| point.id == id).map(|point| point.pinned());
-        if let Some(approved) = &self.job.approved {
-            let point = find(approved).ok_or_else(|| RunError::PointGone { id: approved.clone() })?;
-            return Ok(Decision::Restore { point, because: "as the plan showed".into() });
-        }
         let exact = matches!(self.job.recovery_point, PointChoice::Id(_));
-        if let Some((record, pin)) = record.and_then(|record| Some((record, record.point.as_ref()?))).filter(|_| !exact)
-        {
-            match find(&pin.id) {
-                Some(point) => {
-                    return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into() });
-                }
-                None if self.half() || !record.may_choose_anew() => {
-                    return Err(RunError::PinGone { id: pin.id.clone(), key: self.job.key() });
-                }
-                None => {}
-            }
+        let warning = listing.damage().filter(|_| !exact);
+        if let Some(approved) = &self.job.approved {
+            let point = find(&listing, approved).ok_or_else(|| RunError::PointGone { id: approved.clone() })?;
+            return Ok(Decision::Restore { point, because: "as the plan showed".into(), warning });
         }
-        match choose(&listing.points, &self.job.recovery_point, self.job.when, probe.born) {
-            Ok(chosen) => Ok(Decision::Restore { point: chosen.point.pinned(), because: chosen.because }),
+        if let Some(point) = pinned(self.job, record, &listing, self.half())? {
+            return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into(), warning });
+        }
+        match listing.choose(&self.job.recovery_point, self.job.when, probe.born) {
+            Ok(chosen) => {
+                let (point, because) = (chosen.point.pinned(), chosen.because);
+                Ok(Decision::Restore { point, because, warning })
+            }
             Err(NoPoint::None) if self.job.on_missing == OnMissing::Skip => self.first_use(listing).await,
             Err(reason) => Err(RunError::NoPoint { reason, near_misses: listing.near_misses }),
         }
@@ -100,7 +116,10 @@ impl Run<'_> {
         Ok(Decision::Nothing(Nothing {
             outcome: super::Outcome::SkippedNoPoints,
             because: "the storage holds no recovery point and no data, and no backup was ever stored in it".into(),
-            warning: Some(format!("{} starts empty: there is no recovery point yet{near}", self.job.target)),
+            warning: Some(format!(
+                "nothing is restored to {}, which starts empty: there is no recovery point yet{near}",
+                self.job.target
+            )),
         }))
     }
 

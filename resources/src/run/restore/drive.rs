@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::begin::{Run, is_restored};
-use super::decide::Decision;
+use super::decide::{self, Decision};
 use super::{LastRun, Outcome, QuiesceOrder, RestoreResult, RunError};
 use crate::ledger::{Counts, LedgerError, Phase, PinnedPoint, Record, Verdict};
 use crate::run::around::{self, HoldError};
@@ -43,7 +43,7 @@ impl Run<'_> {
         let due = match self.withdrawn(found.as_ref()).await? {
             _ if self.half() => Ok("an earlier run did not come to its end".to_owned()),
             Some(why) => Ok(why),
-            None => self.when(&probe)?,
+            None => decide::when(self.job, &probe)?,
         };
         let due = match due {
             Ok(due) => due,
@@ -51,8 +51,8 @@ impl Run<'_> {
         };
         let ended = |record: &Record| record.last_run() == LastRun::Succeeded || is_restored(record);
         let pinned = found.as_ref().filter(|record| !ended(record));
-        let (point, because) = match self.resolve(pinned, &probe).await? {
-            Decision::Restore { point, because } => (point, because),
+        let (point, because, damage) = match self.resolve(pinned, &probe).await? {
+            Decision::Restore { point, because, warning } => (point, because, warning),
             Decision::Nothing(nothing) => return Ok(self.nothing(nothing, &found).await?),
         };
         let instead = self.instead(pinned, &point);
@@ -77,15 +77,14 @@ impl Run<'_> {
             self.journal.change(|record| record.incarnation = made).await?;
             self.journal.end(Phase::Done, Verdict::HandedOver).await?;
             let record = self.journal.record().await;
-            let warnings = instead.into_iter().collect();
-            return Ok(RestoreResult {
-                warnings,
-                ..RestoreResult::of(self.job, &record, Outcome::HandedOver, decision)
-            });
+            let mut result = RestoreResult::of(self.job, &record, Outcome::HandedOver, decision);
+            result.warnings.extend(damage.into_iter().chain(instead));
+            return Ok(result);
         }
         self.prepare(&probe).await?;
         self.prepared.store(true, Ordering::Relaxed);
-        let mut warnings = self.write(&point, &probe).await?;
+        let mut warnings: Vec<String> = damage.into_iter().collect();
+        warnings.extend(self.write(&point, &probe).await?);
         warnings.extend(instead);
         self.check(&point).await?;
         self.finish(decision, warnings).await

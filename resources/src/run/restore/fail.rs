@@ -23,7 +23,7 @@ impl Run<'_> {
         // What can't be looked at any more was written all the same.
         let now_wrote = record.phase == Phase::Verifying || (record.phase == Phase::Writing && !early);
         if self.half() || now_wrote {
-            self.fail_after_writing(failure).await
+            self.fail_after_writing(failure, now_wrote).await
         } else {
             self.fail_before_writing(failure).await
         }
@@ -51,7 +51,8 @@ impl Run<'_> {
         Err(error)
     }
 
-    async fn fail_after_writing(&self, failure: Failure) -> Result<RestoreResult, RunError> {
+    /// `now_wrote`: this attempt did, and not only one before it.
+    async fn fail_after_writing(&self, failure: Failure, now_wrote: bool) -> Result<RestoreResult, RunError> {
         let record = self.journal.record().await;
         if let Some(written) = self.parts.engine.probe().await.ok().and_then(|probe| probe.incarnation) {
             // Also what was only made while it was written.
@@ -65,10 +66,10 @@ impl Run<'_> {
         };
         match self.job.on_failure {
             OnFailure::StayQuiesced => {
-                let down = if record.owes_undo() {
-                    "What was paused stays paused: half a target is not started"
-                } else {
-                    "The target may be half written"
+                let down = match now_wrote {
+                    _ if record.owes_undo() => "What was paused stays paused: half a target is not started",
+                    true => "The target may be half written",
+                    false => "This attempt wrote nothing; an earlier one may have left the target half written",
                 };
                 Err(self.in_words(failure, format!("{down}. {again}")))
             }

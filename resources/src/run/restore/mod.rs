@@ -13,6 +13,7 @@ mod begin;
 mod decide;
 mod drive;
 mod fail;
+mod foresee;
 mod others;
 
 /// What a restore job asks for.
@@ -44,6 +45,8 @@ pub struct RestoreJob {
     pub safety_backup: bool,
     /// Whether it restores, or only pins the point for the owner of the target.
     pub perform: bool,
+    /// A digest of what it restores: which points of which storage, and which part of them.
+    pub restores: String,
     /// How long it may take.
     pub rto: Option<Duration>,
 }
@@ -59,6 +62,8 @@ impl RestoreJob {
         Record::new(JobKind::Restore, &self.key(), &self.name, &self.engine, &self.target)
     }
 }
+
+pub use foresee::{Foreseen, foresee};
 
 /// What happens when there is no point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,14 +1,18 @@
 //! What is there instead of what was looked for: a misspelt path is the likeliest reason to find nothing.
 
-use super::{Phase, Point, Series};
+use super::{Phase, Point, Series, count};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How many are named.
 const NAMED: usize = 3;
 
-/// Sentences about series that come close, the closest first.
+/// Sentences about series that come close, the closest first; before them what `host` and `tags` leave out.
 pub fn near_misses(points: &[Point], series: &Series) -> Vec<String> {
+    let filtered = filtered(points, series);
+    if !filtered.is_empty() {
+        return filtered;
+    }
     let mut groups: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for point in points.iter().filter(|point| point.phase == Phase::Complete) {
         for path in &point.paths {
@@ -20,11 +24,38 @@ pub fn near_misses(points: &[Point], series: &Series) -> Vec<String> {
     near.sort();
     near.iter()
         .take(NAMED)
-        .map(|(_, (path, host), count)| {
-            let points = if *count == 1 { "1 point".to_owned() } else { format!("{count} points") };
-            format!("`{path}` of host {host} holds {points}")
-        })
+        .map(|(_, (path, host), points)| format!("`{path}` of host {host} holds {}", count(*points)))
         .collect()
+}
+
+/// Which arguments leave out points that hold the path.
+fn filtered(points: &[Point], series: &Series) -> Vec<String> {
+    let all = Series { path: series.path.clone(), ..Series::default() };
+    let there: Vec<&Point> = points.iter().filter(|point| point.phase == Phase::Complete && all.holds(point)).collect();
+    let list = |of: &dyn Fn(&Point) -> Vec<String>| {
+        let mut found: Vec<String> = there.iter().flat_map(|point| of(point)).collect();
+        found.sort();
+        found.dedup();
+        found.join(", ")
+    };
+    let holds = format!("`{}` is in {}", series.path, count(there.len()));
+    let by_host = series.host.as_ref().filter(|host| there.iter().all(|point| point.host != **host));
+    let by_tags = there.iter().all(|point| series.tags.iter().any(|tag| !point.tags.contains(tag)));
+    let host = by_host.map(|host| {
+        format!("{holds} of host {}, and `host = {host:?}` leaves them out", list(&|point| vec![point.host.clone()]))
+    });
+    let tags = (by_tags && !series.tags.is_empty()).then(|| {
+        let (wanted, found) = (series.tags.join(", "), list(&|point| point.tags.clone()));
+        let found = if found.is_empty() { "without tags".to_owned() } else { format!("with tags {found}") };
+        format!("{holds} {found}, and `tags` ({wanted}) leaves them out")
+    });
+    let both = format!("{holds}, none of which has that `host` and those `tags`");
+    match (there.is_empty(), host, tags) {
+        (true, _, _) => Vec::new(),
+        (false, None, None) if series.host.is_none() && series.tags.is_empty() => Vec::new(),
+        (false, None, None) => vec![both],
+        (false, host, tags) => host.into_iter().chain(tags).collect(),
+    }
 }
 
 /// How far a path is from the wanted one: one that lies below it or has its name is closer than any misspelling.

@@ -49,6 +49,22 @@ fn near_misses_name_what_is_there() {
 }
 
 #[test]
+fn points_that_host_or_tags_leave_out_are_named_with_the_argument() {
+    let points = three();
+    let asked = |host: Option<&str>, tags: &[&str]| Series {
+        host: host.map(str::to_owned),
+        tags: tags.iter().map(ToString::to_string).collect(),
+        ..series("/srv/docs/a")
+    };
+    let near = |asked: &Series| near_misses(&points, asked);
+    let host = "`/srv/docs/a` is in 3 points of host nas, and `host = \"laptop\"` leaves them out";
+    let tags = "`/srv/docs/a` is in 3 points with tags docs, and `tags` (other) leaves them out";
+    assert_eq!(near(&asked(Some("laptop"), &["docs"])), [host]);
+    assert_eq!(near(&asked(Some("nas"), &["other"])), [tags]);
+    assert_eq!(near(&asked(Some("laptop"), &["other"])), [host, tags]);
+}
+
+#[test]
 fn a_listing_agrees_with_restic_and_survives_a_damaged_file() {
     let lab = Lab::with_repository();
     std::fs::write(lab.data().join("file"), "content").unwrap();

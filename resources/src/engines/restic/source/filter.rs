@@ -42,14 +42,45 @@ impl Filter {
 /// A set of patterns in the syntax of .gitignore, anchored at `root`.
 pub(in super::super) fn patterns_below(root: &Path, patterns: &[String]) -> Result<Gitignore, EngineError> {
     let mut builder = GitignoreBuilder::new(root);
-    let bad = |pattern: &str, error: ignore::Error| EngineError::Source {
-        path: root.display().to_string(),
-        reason: format!("the pattern {pattern:?} is not valid: {error}"),
+    let bad = |pattern: &str, error: ignore::Error| EngineError::Pattern {
+        pattern: pattern.to_owned(),
+        reason: error.to_string(),
     };
     for pattern in patterns {
         builder.add_line(None, pattern).map_err(|error| bad(pattern, error))?;
     }
     builder.build().map_err(|error| bad(&patterns.join(" "), error))
+}
+
+/// What is wrong with a pattern, if anything is.
+pub(in super::super) fn pattern_problem(pattern: &str) -> Option<String> {
+    if is_unclosed(pattern) {
+        return Some("its `[` has no `]`; write `\\\\[` for the letter".to_owned());
+    }
+    match patterns_below(Path::new("/"), &[pattern.to_owned()]) {
+        Err(EngineError::Pattern { reason, .. }) => Some(reason),
+        _ => None,
+    }
+}
+
+/// Whether a class of letters has no end: git matches nothing by such a pattern, and others take the bracket for a letter.
+fn is_unclosed(pattern: &str) -> bool {
+    let mut letters = pattern.trim_start_matches('!').chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => drop(letters.next()),
+            '[' => {
+                letters.next_if(|letter| matches!(letter, '!' | '^'));
+                // A bracket that comes first is one of the letters.
+                letters.next_if_eq(&']');
+                if !letters.any(|letter| letter == ']') {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Whether it is a file that a restore had not finished when it was killed.
@@ -92,6 +123,16 @@ mod tests {
         let filter = filter(&["*.tmp", "!keep.tmp"]);
         assert!(filter.leaves_out(Path::new("/srv/a/x/y.tmp"), false));
         assert!(!filter.leaves_out(Path::new("/srv/a/x/keep.tmp"), false));
+    }
+
+    #[test]
+    fn a_pattern_that_can_not_be_read_is_a_problem_and_every_other_is_none() {
+        for bad in ["[z-a]", "[a", "x/[!b", "[]", "a\\\\[[", "{a"] {
+            assert!(pattern_problem(bad).is_some(), "{bad}");
+        }
+        for good in ["*.tmp", "!keep", "[a-z]", "[]a]", "[!]a]", "\\[a", "**/cache/", "#", "", "a]"] {
+            assert_eq!(pattern_problem(good), None, "{good}");
+        }
     }
 
     #[test]

@@ -12,9 +12,10 @@ mod walk;
 mod xattrs;
 
 use super::error::EngineError;
+use super::points::SAFETY_TAG;
 use super::progress::Progress;
 use filter::Filter;
-pub(super) use filter::{is_ledger_name, patterns_below};
+pub(super) use filter::{is_ledger_name, pattern_problem, patterns_below};
 pub use gate::SnapshotGate;
 use rustic_core::repofile::{SnapshotFile, StringList};
 use rustic_core::{IndexedIds, Repository, RusticError, jiff::Zoned, jiff::tz::TimeZone};
@@ -234,7 +235,9 @@ fn store<S: IndexedIds>(
 ) -> Result<BackupReport, EngineError> {
     let problems = tally.problems();
     let incomplete = problems.count > 0 && options.on_unreadable == OnUnreadable::Fail;
-    let id = if incomplete {
+    // What is empty is no backup that anybody is to find. Of a target that is overwritten it is what there was.
+    let holds_nothing = tally.files.load(Ordering::Relaxed) == 0 && !options.tags.iter().any(|tag| tag == SAFETY_TAG);
+    let id = if incomplete || holds_nothing {
         gate.discard();
         snapshot.tags.add(INCOMPLETE_TAG.to_owned());
         repository.save_snapshots(vec![snapshot.clone()]).map_err(|error| failed(&error))?;

@@ -135,7 +135,7 @@ fn what_is_wrong_with_a_path_is_said_before_anything_is_written() {
     std::os::unix::fs::symlink("/etc", world.input().join("link")).unwrap();
     assert!(source_error(with(world.input().join("link"))).contains("symbolic link to /etc"));
     let bad = BackupOptions { excludes: vec!["[z-a]".into()], ..world.backup_options() };
-    assert!(source_error(world.backup(&bad)).contains("not valid"));
+    assert!(matches!(world.backup(&bad), Err(EngineError::Pattern { pattern, .. }) if pattern == "[z-a]"));
     for folder in ["data", "snapshots", "index"] {
         assert_eq!(fs::read_dir(world.repository().join(folder)).unwrap().count(), 0, "{folder}");
     }
@@ -179,6 +179,21 @@ fn a_file_that_ends_early_fails_the_backup_and_an_incomplete_point_stays() {
 
     let report = world.backup(&BackupOptions { on_unreadable: OnUnreadable::Warn, ..options }).unwrap();
     assert_eq!((report.unreadable_count, report.incomplete), (1, true));
+}
+
+#[test]
+fn what_holds_nothing_is_stored_under_a_tag_that_keeps_it_from_being_the_newest() {
+    let world = World::new();
+    fs::create_dir(world.input().join("folder")).unwrap();
+    assert_eq!(world.backup(&world.backup_options()).unwrap().files, 0);
+    let safety = BackupOptions { tags: vec!["dr-safety".into()], ..world.backup_options() };
+    world.backup(&safety).unwrap();
+    fs::write(world.input().join("file"), "").unwrap();
+    world.backup(&world.backup_options()).unwrap();
+    let snapshots: serde_json::Value = serde_json::from_str(&world.restic(&["snapshots", "--json"])).unwrap();
+    let tags: Vec<_> = snapshots.as_array().unwrap().iter().map(|snapshot| snapshot["tags"].clone()).collect();
+    let none = serde_json::Value::Null;
+    assert_eq!(tags, [serde_json::json!([INCOMPLETE_TAG]), serde_json::json!(["dr-safety"]), none]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::super::source::patterns_below;
 use super::RestoreOptions;
 use super::meta::Meta;
 use super::packs::{Blob, Packs, Raw};
-use super::place::{self, Fault, Place};
+use super::place::{self, Fault, Kept, Place};
 use super::plan::{BASE, FileItem, Folder, FolderId, HardLink, Name, Plan, Special};
 use ignore::Match;
 use ignore::gitignore::Gitignore;
@@ -56,6 +56,7 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
             there: true,
             included: false,
             wanted: true,
+            held: Kept::above(&options.to),
         };
         let plan = Plan { folders: vec![base], ..Plan::default() };
         Ok(Self {
@@ -147,8 +148,18 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
             self.entry_below(Name { folder, name }, node, stat.as_ref(), seen, included);
         }
         if let Some(existing) = existing {
-            self.leftovers(folder, &existing, &names, seen, included);
+            let inside = place::names(&existing).unwrap_or_default();
+            self.hold(folder, &existing, &inside);
+            self.leftovers(folder, &existing, (&inside, &names), seen, included);
         }
+    }
+
+    /// Notes whether what is in a folder of the destination stays, whatever the point holds.
+    fn hold(&mut self, folder: FolderId, existing: &OwnedFd, inside: &[OsString]) {
+        let own = &self.plan.folders[folder];
+        let above = self.plan.folders[own.parent].held.clone();
+        let held = above.or_else(|| Kept::of(&own.name, existing, inside).map(|kept| (own.path.clone(), kept)));
+        self.plan.folders[folder].held = held;
     }
 
     fn entry_below(&mut self, at: Name, node: &Node, there: Option<&Stat>, seen: &Path, inherited: bool) {
@@ -199,6 +210,7 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
             there: there.is_some_and(place::is_folder),
             included,
             wanted: false,
+            held: None,
         });
         if included {
             self.plan.want(id);
@@ -253,22 +265,19 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
         &mut self,
         folder: FolderId,
         existing: &OwnedFd,
-        names: &HashSet<OsString>,
+        (inside, names): (&[OsString], &HashSet<OsString>),
         seen: &Path,
         included: bool,
     ) {
-        for name in place::names(existing).unwrap_or_default() {
-            if names.contains(&name) {
-                continue;
-            }
-            let at = Name { folder, name };
+        for name in inside.iter().filter(|name| !names.contains(*name)) {
+            let at = Name { folder, name: name.clone() };
             if self.place.is_left_over(&at.name) {
                 self.plan.left_over.push(at);
             } else if self.options.extra == super::Extra::Delete {
                 let seen = seen.join(&at.name);
                 let is_dir = place::stat(existing, &at.name).ok().flatten().is_some_and(|stat| place::is_folder(&stat));
                 if self.included(&seen, is_dir, included) {
-                    self.plan.extras.push(at);
+                    self.plan.extra(at);
                 }
             }
         }

@@ -204,7 +204,9 @@ pub(super) fn in_the_way(path: &std::path::Path, error: Errno) -> Fault {
         Errno::NOTEMPTY | Errno::EXIST => {
             Fault::Entry("a folder that is not empty is in its place; `extra = \"delete\"` replaces it".to_owned())
         }
-        Errno::BUSY | Errno::XDEV => Fault::Entry("a mount point or a ledger is in its place".to_owned()),
+        Errno::BUSY | Errno::XDEV => Fault::Entry(
+            "a mount point, a repository or a folder in which runs are written down is in its place".to_owned(),
+        ),
         error => Fault::of(path, error),
     }
 }

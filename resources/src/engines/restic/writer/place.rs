@@ -118,8 +118,7 @@ impl Place {
         let put = || rustix::fs::renameat(folder, from, folder, to);
         let result = match put() {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                if recursive { Self::remove_all(folder, to).map(drop) } else { remove_folder(folder, to) }
-                    .and_then(|()| put())
+                if recursive { Self::give_way(folder, to) } else { remove_folder(folder, to) }.and_then(|()| put())
             }
             result => result,
         };
@@ -129,31 +128,101 @@ impl Place {
         result
     }
 
-    /// Removes an entry with all that is below it, but no ledger and nothing that is mounted there. Returns how many.
-    pub fn remove_all(folder: impl AsFd, name: &OsStr) -> Result<u64> {
-        let folder = folder.as_fd();
-        let Some(stat) = stat(folder, name)? else { return Ok(0) };
+    /// Removes what is in the place of something else.
+    fn give_way(folder: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+        match Self::remove_all(folder, name)?.kept[..] {
+            [] => Ok(()),
+            _ => Err(Errno::BUSY),
+        }
+    }
+
+    /// Removes an entry with all that is below it, but for what is [`Kept`].
+    pub fn remove_all(folder: impl AsFd, name: &OsStr) -> Result<Removed> {
+        let mut removed = Removed::default();
+        removed.remove(folder.as_fd(), name, Path::new(""))?;
+        Ok(removed)
+    }
+}
+
+/// What is never removed, though no point holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Another file system, or any other folder that is mounted there.
+    Mount,
+    /// Where runs are written down, beside what is restored or beside a repository.
+    Ledger,
+    /// A restic repository: another target's backups.
+    Repository,
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Kept::Mount => "something is mounted there",
+            Kept::Ledger => "it is where runs are written down",
+            Kept::Repository => "it is a restic repository",
+        })
+    }
+}
+
+impl Kept {
+    /// Why nothing in a folder may be removed, if so.
+    pub fn of(name: &OsStr, folder: &OwnedFd, inside: &[OsString]) -> Option<Self> {
+        if is_ledger(name, inside) {
+            return Some(Kept::Ledger);
+        }
+        is_repository(folder, inside).then_some(Kept::Repository)
+    }
+
+    /// The same of the folders above a path.
+    pub fn above(path: &Path) -> Option<(PathBuf, Self)> {
+        path.ancestors().skip(1).find_map(|above| {
+            let folder = rustix::fs::open(above, FOLDER.difference(OFlags::NOFOLLOW), Mode::empty()).ok()?;
+            let inside = names(&folder).ok()?;
+            Self::of(above.file_name()?, &folder, &inside).map(|kept| (above.to_owned(), kept))
+        })
+    }
+}
+
+/// What [`Place::remove_all`] did.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    /// How many entries.
+    pub count: u64,
+    /// What was kept, below the folder that held the entry.
+    pub kept: Vec<(PathBuf, Kept)>,
+}
+
+impl Removed {
+    fn remove(&mut self, folder: BorrowedFd<'_>, name: &OsStr, above: &Path) -> Result<()> {
+        let Some(stat) = stat(folder, name)? else { return Ok(()) };
         if !is_folder(&stat) {
             rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
-            return Ok(1);
+            self.count += 1;
+            return Ok(());
         }
-        let inner = open_folder(folder, name)?;
+        let (path, inner) = (above.join(name), open_folder(folder, name)?);
         if is_elsewhere(folder, &inner)? {
-            return Err(Errno::XDEV);
+            self.kept.push((path, Kept::Mount));
+            return Ok(());
         }
         let names = names(&inner)?;
-        if is_ledger(name, &names) {
-            return Err(Errno::BUSY);
+        if let Some(kept) = Kept::of(name, &inner, &names) {
+            self.kept.push((path, kept));
+            return Ok(());
         }
         if stat.st_mode & 0o700 != 0o700 {
             let _ = rustix::fs::fchmod(&inner, Mode::RWXU); // what can't be removed after this is told below
         }
-        let mut count = 1;
+        let kept = self.kept.len();
         for name in names {
-            count += Self::remove_all(&inner, &name)?;
+            self.remove(inner.as_fd(), &name, &path)?;
         }
-        rustix::fs::unlinkat(folder, name, AtFlags::REMOVEDIR)?;
-        Ok(count)
+        if self.kept.len() == kept {
+            remove_folder(folder, name)?;
+            self.count += 1;
+        }
+        Ok(())
     }
 }
 
@@ -176,9 +245,23 @@ fn mount_id(file: impl AsFd) -> Option<String> {
     told.lines().find_map(|line| Some(line.strip_prefix("mnt_id:")?.trim().to_owned()))
 }
 
-/// A user's own folder may be called like a ledger: only one that holds what a ledger holds is one.
-pub(super) fn is_ledger(name: &OsStr, inside: &[OsString]) -> bool {
-    is_ledger_name(name) && inside.iter().any(|name| name == "runs" || name == "lock")
+/// A user's own folder may be called like a ledger: only one that holds what a ledger holds is one. `.docs.dr` lies beside what
+/// is restored, `docs.dr` beside a repository.
+fn is_ledger(name: &OsStr, inside: &[OsString]) -> bool {
+    let holds = |names: &[&str]| inside.iter().any(|name| names.iter().any(|held| name == held));
+    let beside_repository = name.len() > 3 && name.as_bytes().ends_with(b".dr");
+    is_ledger_name(name) && holds(&["runs", "lock"])
+        || beside_repository && holds(&["runs", "seen", "pins", "policy.json", "prune-owed"])
+}
+
+/// Whether a folder holds a restic repository, whole or damaged: files that are named as restic's are lie where restic's lie.
+fn is_repository(folder: &OwnedFd, inside: &[OsString]) -> bool {
+    let is_id = |name: &OsString| name.len() == 64 && name.as_bytes().iter().all(u8::is_ascii_hexdigit);
+    let holds_ids =
+        |part: &str| open_folder(folder, OsStr::new(part)).and_then(names).is_ok_and(|names| names.iter().any(is_id));
+    let parts = ["config", "data", "keys", "snapshots", "index", "locks"];
+    let found = parts.iter().filter(|part| inside.iter().any(|name| name == *part)).count();
+    found > 1 && parts[2..5].iter().any(|part| holds_ids(part))
 }
 
 fn remove_folder(folder: impl AsFd, name: &OsStr) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What a restore has to do: the point's trees, checked and compared with the destination before anything is written.
 
 use super::meta::Meta;
+use super::place::Kept;
 use rustic_core::DataId;
 use rustic_core::repofile::NodeType;
 use std::ffi::OsString;
@@ -26,6 +27,8 @@ pub(super) struct Folder {
     pub included: bool,
     /// Whether it or something below it is restored.
     pub wanted: bool,
+    /// The folder, itself or above it, in which nothing is removed.
+    pub held: Option<(PathBuf, Kept)>,
 }
 
 /// A name in a folder.
@@ -74,6 +77,8 @@ pub(super) struct Plan {
     pub specials: Vec<Special>,
     /// What the destination holds and the point does not.
     pub extras: Vec<Name>,
+    /// Folders of the point in which such things stay.
+    pub kept: Vec<(PathBuf, Kept)>,
     /// What a killed restore left behind.
     pub left_over: Vec<Name>,
     /// What can't be restored, with the reason.
@@ -86,6 +91,15 @@ impl Plan {
     /// Where a name is, below the folder that holds the destination.
     pub fn path(&self, at: &Name) -> PathBuf {
         self.folders[at.folder].path.join(&at.name)
+    }
+
+    /// Marks an entry as one to remove, unless what lies where it does is kept.
+    pub fn extra(&mut self, at: Name) {
+        match &self.folders[at.folder].held {
+            None => self.extras.push(at),
+            Some(held) if self.kept.contains(held) => {}
+            Some(held) => self.kept.push(held.clone()),
+        }
     }
 
     /// Marks a folder and all above it as needed.

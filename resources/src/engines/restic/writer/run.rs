@@ -5,7 +5,7 @@ use super::super::progress::Progress;
 use super::content::{Writer, in_the_way};
 use super::meta::Rights;
 use super::packs::Packs;
-use super::place::{self, Fault, Place};
+use super::place::{self, Fault, Kept, Place};
 use super::plan::{BASE, FileItem, FolderId, Name, Plan, Special};
 use super::state::State;
 use super::{Extra, RestoreOptions, RestoreReport};
@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
@@ -219,6 +219,9 @@ impl Run<'_> {
 
     /// Nothing is removed when something is missing: the next run does it.
     fn remove_extras(&mut self) {
+        for (path, kept) in &self.plan.kept {
+            self.warn_of(path, *kept);
+        }
         if self.plan.extras.is_empty() {
             return;
         }
@@ -233,11 +236,10 @@ impl Run<'_> {
                 .open(at)
                 .and_then(|folder| self.state.change(at.folder, &folder, || Place::remove_all(&folder, &at.name)))
             {
-                Ok(count) => self.report.deleted += count,
-                // a ledger is ours, and a mount point is not the destination's
-                Err(Errno::BUSY | Errno::XDEV) => {}
-                Err(Errno::NOTEMPTY) => {
-                    self.state.warn(format!("{} still holds a mount point or a ledger", self.show(at).display()))
+                Ok(removed) => {
+                    self.report.deleted += removed.count;
+                    let above = &self.plan.folders[at.folder].path;
+                    removed.kept.iter().for_each(|(path, kept)| self.warn_of(&above.join(path), *kept));
                 }
                 Err(error) => {
                     let path = self.show(at);
@@ -245,6 +247,10 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    fn warn_of(&self, path: &Path, kept: Kept) {
+        self.state.warn(format!("{} was kept: {kept}", self.place.show(path).display()));
     }
 
     /// The metadata of folders, the deepest first: what is made in a folder changes its time.

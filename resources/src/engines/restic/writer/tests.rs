@@ -154,9 +154,76 @@ fn extra_files_stay_or_go_as_asked_and_a_ledger_always_stays() {
     assert!(out.join("docs/extra/deep/file").exists());
     let report = world.restore(&RestoreOptions { extra: Extra::Delete, ..options }).unwrap();
     assert_eq!(report.deleted, 5);
+    let kept = format!("{} was kept: it is where runs are written down", out.join(".docs.dr").display());
+    assert_eq!(report.warnings, [kept]);
     let left: Vec<_> = describe(&out).into_keys().collect();
     assert_eq!(left, ["", ".docs.dr", ".docs.dr/runs", "docs", "docs/a"].map(PathBuf::from));
     assert!(world.input().join("docs/a").exists());
+}
+
+/// A repository of another target, with what is noted beside it.
+fn another_repository(folder: &Path) {
+    let id = "ab".repeat(32);
+    for part in ["keys", "snapshots", "index", "data/ab"] {
+        fs::create_dir_all(folder.join("yrepo").join(part)).unwrap();
+        fs::write(folder.join("yrepo").join(part).join(&id), "sealed").unwrap();
+    }
+    fs::write(folder.join("yrepo/config"), "sealed").unwrap();
+    for part in ["seen", "runs"] {
+        fs::create_dir_all(folder.join("yrepo.dr").join(part)).unwrap();
+    }
+    fs::write(folder.join("yrepo.dr/seen/repository"), "1").unwrap();
+    fs::write(folder.join("yrepo.dr/policy.json"), "{}").unwrap();
+}
+
+#[test]
+fn the_repository_of_another_target_stays_with_what_is_noted_beside_it_and_is_named() {
+    let (world, options) = stored(&[("a", b"1")]);
+    let out = world.output();
+    another_repository(&out.join("deep"));
+    another_repository(&out);
+    fs::create_dir_all(out.join("config/keys")).unwrap();
+    fs::write(out.join("deep/gone"), "x").unwrap();
+    let folders = [out.clone(), out.join("deep")];
+    let before = folders.each_ref().map(|folder| describe(&folder.join("yrepo")));
+    let report = world.restore(&RestoreOptions { extra: Extra::Delete, ..options }).unwrap();
+    assert_eq!((report.deleted, out.join("deep/gone").exists()), (3, false));
+    for (folder, before) in folders.iter().zip(before) {
+        assert_eq!(describe(&folder.join("yrepo")), before);
+        assert!(folder.join("yrepo.dr/seen/repository").exists() && folder.join("yrepo.dr/policy.json").exists());
+    }
+    let mut warnings = report.warnings;
+    warnings.sort();
+    let kept = |name: &str, what: &str| format!("{} was kept: it is {what}", out.join(name).display());
+    let (repository, ledger) = ("a restic repository", "where runs are written down");
+    assert_eq!(
+        warnings,
+        [
+            kept("deep/yrepo", repository),
+            kept("deep/yrepo.dr", ledger),
+            kept("yrepo", repository),
+            kept("yrepo.dr", ledger)
+        ]
+    );
+}
+
+#[test]
+fn in_a_repository_nothing_is_removed_that_the_point_holds_an_older_state_of() {
+    let world = World::new();
+    another_repository(&world.input());
+    let point = world.backup(&world.backup_options()).unwrap().snapshot;
+    let options = RestoreOptions { extra: Extra::Delete, ..world.restore_options(&point) };
+    world.restore(&options).unwrap();
+    let newer =
+        ["yrepo/snapshots", "yrepo/data/ab", "yrepo.dr/runs"].map(|at| world.output().join(at).join("cd".repeat(32)));
+    newer.iter().for_each(|path| fs::write(path, "newer").unwrap());
+    let report = world.restore(&options).unwrap();
+    assert!(newer.iter().all(|path| path.exists()), "{report:?}");
+    let named = |name: &str| report.warnings.iter().any(|warning| warning.contains(&format!("{name} was kept")));
+    assert!(named("/yrepo") && named("/yrepo.dr") && report.warnings.len() == 2, "{:?}", report.warnings);
+    let inside = RestoreOptions { to: world.output().join("yrepo/data"), ..options };
+    assert_eq!(world.restore(&inside).unwrap().deleted, 0);
+    assert!(newer[1].exists());
 }
 
 #[test]
@@ -302,7 +369,9 @@ fn a_destination_that_is_a_mount_point_is_restored_to_and_cleaned_but_not_mounts
     for path in [inner, world.output()] {
         std::process::Command::new("umount").arg(path).status().unwrap();
     }
-    assert_eq!((report.unwrap().deleted, kept, gone), (1, true, true));
+    let report = report.unwrap();
+    assert_eq!((report.deleted, kept, gone), (1, true, true));
+    assert!(report.warnings.iter().any(|warning| warning.contains("something is mounted there")), "{report:?}");
 }
 
 #[test]

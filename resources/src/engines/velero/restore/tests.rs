@@ -72,6 +72,7 @@ impl World {
             approved: None,
             safety_backup: true,
             perform: true,
+            restores: "all of it".into(),
             rto: None,
         };
         let ledger = PathLedger::new(&folder.path().join("docs")).unwrap();

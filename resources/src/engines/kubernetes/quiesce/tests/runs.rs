@@ -66,6 +66,7 @@ impl World {
             approved: None,
             safety_backup: true,
             perform: true,
+            restores: "all of it".into(),
             rto: None,
         };
         let parts = RestoreParts {

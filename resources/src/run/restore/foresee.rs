@@ -1,0 +1,183 @@
+//! What a run would do as things are, for a plan.
+
+use super::begin::{already_ended, is_replaced, is_restored, is_there, restored_else, standing};
+use super::{OnMissing, Outcome, RestoreJob, RunError, decide};
+use crate::ledger::{JobKind, LastRun, PinnedPoint, Record};
+use crate::run::{FirstUse, Listing, NoPoint, Probe, TargetState};
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreseen {
+    /// It restores this point.
+    Restores(PinnedPoint),
+    /// It ends well and restores nothing; why, for people.
+    Nothing(String),
+}
+
+/// What a run would do with the records of its ledger, its points and its target as they are; an error where it would fail.
+/// Pure: what a run asks beyond that, it may still stumble over.
+pub fn foresee(job: &RestoreJob, records: &[Record], listing: &Listing, probe: &Probe) -> Result<Foreseen, RunError> {
+    let key = job.key();
+    let (own, others): (Vec<&Record>, Vec<&Record>) = records
+        .iter()
+        .filter(|record| record.kind == JobKind::Restore && record.target == job.target)
+        .partition(|record| record.key == key);
+    let own = own.first().copied();
+    let half =
+        own.into_iter().chain(others.iter().copied()).any(|record| record.left_half() && !is_replaced(record, probe));
+    if job.perform && !half {
+        if let Some(nothing) = own.and_then(|record| adopted(job, record, probe)) {
+            return Ok(Foreseen::Nothing(nothing));
+        }
+        if let Err(nothing) = decide::when(job, &beside(probe, own, &others))? {
+            return Ok(Foreseen::Nothing(nothing.because));
+        }
+    }
+    let pinned = own.filter(|record| record.last_run() != LastRun::Succeeded && !is_restored(record));
+    if let Some(point) = decide::pinned(job, pinned, listing, half)? {
+        return Ok(Foreseen::Restores(point));
+    }
+    let near_misses = || listing.near_misses.clone();
+    match (listing.choose(&job.recovery_point, job.when, probe.born), &listing.first_use) {
+        (Ok(chosen), _) => Ok(Foreseen::Restores(chosen.point.pinned())),
+        (Err(NoPoint::None), FirstUse::Proven) if job.on_missing == OnMissing::Skip => {
+            Ok(Foreseen::Nothing("there is no recovery point yet".to_owned()))
+        }
+        (Err(NoPoint::None), FirstUse::NotProven(reason)) if job.on_missing == OnMissing::Skip => {
+            Err(RunError::NotFirstUse { reason: reason.clone(), near_misses: near_misses() })
+        }
+        (Err(reason), _) => Err(RunError::NoPoint { reason, near_misses: near_misses() }),
+    }
+}
+
+/// Why nothing is restored for a run that ended well before.
+fn adopted(job: &RestoreJob, record: &Record, probe: &Probe) -> Option<String> {
+    let ended = record.last_run() == LastRun::Succeeded && is_there(record, probe);
+    let outcome = standing(job, record).filter(|outcome| ended && *outcome != Outcome::HandedOver);
+    outcome.map(|_| restored_else(job, record).unwrap_or_else(|| already_ended(record)))
+}
+
+/// The target beside what restores of it left.
+fn beside(probe: &Probe, own: Option<&Record>, others: &[&Record]) -> Probe {
+    let probe = probe.clone().beside(own);
+    match probe.state {
+        TargetState::Partial => {
+            others.iter().filter(|record| is_restored(record)).fold(probe, |probe, record| probe.beside(Some(record)))
+        }
+        _ => probe,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Phase, Triggers, Verdict};
+    use crate::run::{OnFailure, Point, PointChoice, PointKind, When};
+    use jiff::Timestamp;
+
+    fn job(when: When) -> RestoreJob {
+        RestoreJob {
+            name: "docs".into(),
+            engine: "toy".into(),
+            server_uid: None,
+            target: "/srv/docs".into(),
+            triggers: Triggers::new(),
+            series: "docs".into(),
+            when,
+            on_missing: OnMissing::Fail,
+            on_failure: OnFailure::StayQuiesced,
+            recovery_point: PointChoice::Newest,
+            approved: None,
+            safety_backup: true,
+            perform: true,
+            restores: "all".into(),
+            rto: None,
+        }
+    }
+
+    fn probe(state: TargetState) -> Probe {
+        let there = !matches!(state, TargetState::Missing);
+        Probe { state, incarnation: there.then(|| "this".into()), born: None, evidence: "as seen".into() }
+    }
+
+    fn listing(ids: &[&str], unreadable: &[&str]) -> Listing {
+        let point = |id: &&str| Point {
+            id: (*id).into(),
+            time: Timestamp::UNIX_EPOCH,
+            bytes: Some(1),
+            items: Some(1),
+            kind: PointKind::Backup,
+        };
+        Listing {
+            points: ids.iter().map(point).collect(),
+            first_use: FirstUse::NotProven("there are points".into()),
+            near_misses: Vec::new(),
+            unreadable: unreadable.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn record(job: &RestoreJob, verdict: Option<Verdict>, phase: Phase) -> Record {
+        Record { verdict, phase, incarnation: Some("this".into()), restores: Some("all".into()), ..job.fresh_record() }
+    }
+
+    fn nothing(foreseen: Result<Foreseen, RunError>) -> String {
+        match foreseen.unwrap() {
+            Foreseen::Nothing(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn restored(foreseen: Result<Foreseen, RunError>) -> String {
+        match foreseen.unwrap() {
+            Foreseen::Restores(point) => point.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_when_does_not_wait_for_is_not_restored() {
+        let (there, list) = (probe(TargetState::Present), listing(&["a"], &[]));
+        assert!(nothing(foresee(&job(When::TargetMissing), &[], &list, &there)).contains("`when` is not met"));
+        assert_eq!(restored(foresee(&job(When::Always), &[], &list, &there)), "a");
+        assert_eq!(restored(foresee(&job(When::TargetMissing), &[], &list, &probe(TargetState::Missing))), "a");
+        let unseen = foresee(&job(When::TargetMissing), &[], &list, &probe(TargetState::Unknown));
+        assert!(matches!(unseen, Err(RunError::Undecided { .. })));
+    }
+
+    #[test]
+    fn a_run_that_ended_is_not_made_again_while_its_target_is_there() {
+        let (job, list) = (job(When::Always), listing(&["a"], &[]));
+        let ended = record(&job, Some(Verdict::Restored), Phase::Done);
+        let there = probe(TargetState::Present);
+        assert!(nothing(foresee(&job, &[ended.clone()], &list, &there)).contains("already ended"));
+        assert_eq!(restored(foresee(&job, &[ended.clone()], &list, &probe(TargetState::Missing))), "a");
+        let other = RestoreJob { restores: "a part".into(), ..job.clone() };
+        assert!(nothing(foresee(&other, &[ended], &list, &there)).contains("restored something else"));
+    }
+
+    #[test]
+    fn half_a_target_is_restored_whatever_when_says_from_the_point_that_it_is_pinned_to() {
+        let job = job(When::TargetMissing);
+        let pin = listing(&["a"], &[]).points[0].pinned();
+        let half = Record { point: Some(pin), ..record(&job, Some(Verdict::Failed), Phase::Writing) };
+        let there = probe(TargetState::Present);
+        assert_eq!(restored(foresee(&job, &[half.clone()], &listing(&["b", "a"], &[]), &there)), "a");
+        let pruned = foresee(&job, &[half], &listing(&["b"], &[]), &there);
+        assert!(matches!(pruned, Err(RunError::PinGone { .. })));
+    }
+
+    #[test]
+    fn a_point_that_can_not_be_read_is_an_error_by_its_id_and_a_warning_beside_another() {
+        let (list, missing) = (listing(&["abc"], &["bcd", "bce"]), probe(TargetState::Missing));
+        let by = |id: &str| {
+            let job = RestoreJob { recovery_point: PointChoice::Id(id.into()), ..job(When::TargetMissing) };
+            foresee(&job, &[], &list, &missing)
+        };
+        assert!(by("bce").unwrap_err().to_string().starts_with("recovery point bce can't be read"));
+        assert!(by("x").unwrap_err().to_string().starts_with("there is no recovery point x"));
+        assert_eq!(restored(by("ab")), "abc");
+        assert!(list.damage().unwrap().contains("bcd, bce can't be read"));
+        let only = foresee(&job(When::TargetMissing), &[], &listing(&[], &["bcd"]), &missing);
+        assert!(only.unwrap_err().to_string().contains("the files of bcd"), "nothing else is there");
+    }
+}
