@@ -239,6 +239,8 @@ fn a_target_and_its_schedule_are_made_in_one_apply_and_a_refresh_finds_nothing(s
     let state = scene.workspace.attributes("dr_backup_schedule.nightly")?;
     ensure!(state["native"] == spec["backup"]["schedule"] && state["status"] == "ready", "{state}");
     ensure!(state["alert_rules"].as_str().is_some_and(|rules| rules.contains("k8up_jobs_failed_counter")), "{state}");
+    // It is there before k8up's pods of several namespaces look for it in the same minute.
+    ensure!(world.restic(&["cat", "config"])?.status.success(), "there is no repository");
     // The secrets are in the cluster and nowhere else.
     world.get("v1", "Secret", "dr-main")?;
     let written = std::fs::read_to_string(scene.workspace.state_file())?;
