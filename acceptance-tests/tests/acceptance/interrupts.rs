@@ -1,5 +1,6 @@
 //! Ctrl-C, SIGKILL, and two at once.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use acceptance_tests::cli::Running;
@@ -113,6 +114,23 @@ fn a_power_cut_during_a_backup_leaves_a_sound_repository(scene: &mut Scene) -> R
     before.assert_same(&scene.data())
 }
 
+/// Whoever was started in the scene's folder ends with the CLI, and what is done in its place is done by nobody else.
+fn nobody_works_on(scene: &Scene) -> Result<()> {
+    let folder = scene.workspace.folder();
+    let at_work = || -> Result<Vec<String>> {
+        let processes = fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
+        let in_folder = processes.filter(|process| fs::read_link(process.join("cwd")).is_ok_and(|cwd| cwd == folder));
+        Ok(in_folder.map(|process| fs::read_to_string(process.join("cmdline")).unwrap_or_default()).collect())
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !at_work()?.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let left = at_work()?;
+    ensure!(left.is_empty(), "somebody works on: {left:?}");
+    Ok(())
+}
+
 fn a_backup_that_is_interrupted_twice_is_finished_by_the_next_apply(scene: &mut Scene) -> Result<()> {
     let before = scene.make_data_of(&large())?;
     scene.write(&scene.documents())?;
@@ -123,6 +141,8 @@ fn a_backup_that_is_interrupted_twice_is_finished_by_the_next_apply(scene: &mut 
     running.interrupt()?;
     let run = running.wait_for(Duration::from_secs(10))?;
     ensure!(!run.status.success(), "it went on: {}", run.stdout);
+    nobody_works_on(scene)?;
+    ensure!(scene.snapshots()?.is_empty(), "it was stored all the same");
     // A lease that nobody gave back has to go stale first.
     scene.workspace.set("DR_TEST_CLOCK_SPEED", "60");
     scene.workspace.apply()?.ok()?;
@@ -142,6 +162,7 @@ fn a_restore_that_is_interrupted_twice_is_finished_by_the_next_apply(scene: &mut
     running.interrupt()?;
     let run = running.wait_for(Duration::from_secs(10))?;
     ensure!(!run.status.success(), "it went on: {}", run.stdout);
+    nobody_works_on(scene)?;
     scene.workspace.apply()?.ok()?;
     before.assert_same(&scene.data())?;
     scene.workspace.plan_is_empty()

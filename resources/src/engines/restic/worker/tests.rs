@@ -8,7 +8,7 @@ use super::super::points::Phase;
 use super::super::site::Site;
 use super::super::source::BackupOptions;
 use super::super::testing::{LOG_N, Lab};
-use super::super::verify::Depth;
+use super::super::verify::{Depth, verify};
 use super::super::writer::RestoreOptions;
 use super::*;
 use crate::connections::s3::S3Clients;
@@ -311,6 +311,9 @@ fn a_backup_whose_retention_is_killed_anywhere_leaves_a_sound_repository() {
         new(n);
         let nth = usize::from(n % 4 != 0);
         killed[nth] += u32::from(killed_after_its_lock(&lab, &order, nth, Duration::from_millis(n / 2 * 4)));
+        // Every point that is there is whole, however far it came; the next one would take a broken one away.
+        let whole = verify(&lab.open().unwrap(), Depth::Structure, lab.handle());
+        assert!(whole.is_ok(), "round {n}: {whole:?}");
         if n % 5 == 4 {
             lab.restic_ok(&["check", "--no-lock", "--read-data"]);
         }
