@@ -51,7 +51,9 @@ async fn lives(ledger: &dyn LedgerStore, record: &Record) {
     loop {
         clock::sleep(LOOK).await;
         let now = ledger.read(&record.key).await;
-        if matches!(now, Ok(Some(now)) if now != *record && holder(&now) == holder(record)) {
+        // One that another one has buried meanwhile is none of that.
+        let goes_on = |now: &Record| now != record && now.mark == record.mark && holder(now) == holder(record);
+        if matches!(&now, Ok(Some(now)) if goes_on(now)) {
             return;
         }
     }
@@ -91,6 +93,17 @@ mod tests {
         let held = ledger.acquire(&record).await.unwrap();
         assert!(bury(&ledger, "mark").await.unwrap());
         drop(held);
+    }
+
+    #[tokio::test]
+    async fn of_two_that_ask_at_once_both_hear_that_it_is_dead() {
+        let (_folder, mut ledger, record) = ledger();
+        let acquired = ledger.acquire(&record).await.unwrap();
+        acquired.lease.write(&record).await.unwrap();
+        acquired.lease.release().await;
+        ledger.timing.look = LOOK + Duration::from_secs(1);
+        let (one, other) = tokio::join!(bury(&ledger, "mark"), bury(&ledger, "mark"));
+        assert!(one.unwrap() && other.unwrap());
     }
 
     #[tokio::test]
