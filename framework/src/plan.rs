@@ -31,16 +31,14 @@ fn prepare_field(field: &Field, prior: Option<&Object>, config: &Object, propose
         return Value::Null;
     }
     if configured.is_null() {
-        // What was configured in part, and is no longer, is proposed to go.
-        let dropped = field.nested().is_some() && proposed.get(name).is_some_and(Value::is_null);
         return match prior {
             // As it stands: a dynamic null may carry a type.
             _ if !field.computed => configured.clone(),
             // An object that is there keeps what it computed, be it null; a new one does not know it yet.
-            Some(_) if !dropped || before.is_none_or(Value::is_null) => {
+            Some(_) => {
                 kept(configured, proposed.get(name).filter(|value| !value.is_null()).or(before).unwrap_or(&Value::Null))
             }
-            _ => open(configured),
+            None => open(configured),
         };
     }
     if let (Some(equal), Some(before)) = (field.equality, before)
