@@ -836,7 +836,10 @@ impl RestoreJobs {
             None => (None, None, None),
         };
         if let Some(damage) = listing.as_ref().and_then(Listing::damage).filter(|_| pick.is_some()) {
-            jobs::report(context, state.name.text().unwrap_or_default(), &[damage]);
+            // Under a title of its own: of two warnings with one title OpenTofu hides the second.
+            let name = state.name.text().unwrap_or_default();
+            let summary = format!("A recovery point for {name} can't be read");
+            context.report(Diagnostic::warning(summary, format!("{}.", sentence(&damage))));
         }
         // A pin whose point is gone is none to show, and nothing takes its place unasked.
         let is_gone = |pin: &PinnedPoint| {

@@ -149,8 +149,8 @@ mod tests {
         let (job, list) = (job(When::Always), listing(&["a"], &[]));
         let ended = record(&job, Some(Verdict::Restored), Phase::Done);
         let there = probe(TargetState::Present);
-        assert!(nothing(foresee(&job, &[ended.clone()], &list, &there)).contains("already ended"));
-        assert_eq!(restored(foresee(&job, &[ended.clone()], &list, &probe(TargetState::Missing))), "a");
+        assert!(nothing(foresee(&job, std::slice::from_ref(&ended), &list, &there)).contains("already ended"));
+        assert_eq!(restored(foresee(&job, std::slice::from_ref(&ended), &list, &probe(TargetState::Missing))), "a");
         let other = RestoreJob { restores: "a part".into(), ..job.clone() };
         assert!(nothing(foresee(&other, &[ended], &list, &there)).contains("restored something else"));
     }
@@ -161,7 +161,7 @@ mod tests {
         let pin = listing(&["a"], &[]).points[0].pinned();
         let half = Record { point: Some(pin), ..record(&job, Some(Verdict::Failed), Phase::Writing) };
         let there = probe(TargetState::Present);
-        assert_eq!(restored(foresee(&job, &[half.clone()], &listing(&["b", "a"], &[]), &there)), "a");
+        assert_eq!(restored(foresee(&job, std::slice::from_ref(&half), &listing(&["b", "a"], &[]), &there)), "a");
         let pruned = foresee(&job, &[half], &listing(&["b"], &[]), &there);
         assert!(matches!(pruned, Err(RunError::PinGone { .. })));
     }
