@@ -50,7 +50,7 @@ pub struct RecoveryPoint {
     /// How many files it holds; null where that was not written down.
     #[dr(computed)]
     pub items: Attr<i64>,
-    /// `complete`, `incomplete` (something could not be read), `safety` (what a restore overwrote) or `unreadable`.
+    /// `complete`, `incomplete` (something could not be read, or nothing was there), `safety` (what a restore overwrote) or `unreadable`.
     #[dr(computed)]
     pub phase: Attr<String>,
     /// Whether it was read back whole since it was stored; null where nobody knows.

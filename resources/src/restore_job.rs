@@ -839,8 +839,10 @@ impl RestoreJobs {
             None => (None, None, None),
         };
         if let Some(damage) = listing.as_ref().and_then(Listing::damage).filter(|_| matches!(picked, Some(Some(_)))) {
-            let subject = format!("the restore of {}", state.name.text().unwrap_or_default());
-            jobs::report(&self.shared, context, &subject, &[damage]);
+            // Under a title of its own: of two warnings with one title OpenTofu hides the second.
+            let name = state.name.text().unwrap_or_default();
+            let summary = format!("A recovery point for {name} can't be read");
+            context.report(Diagnostic::warning(summary, format!("{}.", sentence(&damage))));
         }
         let seen = Some((server_uid, judged, record.as_ref()));
         let refreshed = run::refresh(state.refreshed(), seen, state.when(), |pin| picked.unwrap_or(pin));

@@ -2,11 +2,11 @@
 
 use super::super::error::EngineError;
 use super::super::source::patterns_below;
-use super::RestoreOptions;
 use super::meta::Meta;
 use super::packs::{Blob, Packs, Raw};
 use super::place::{self, Fault, Kept, Place};
 use super::plan::{BASE, FileItem, Folder, FolderId, HardLink, Name, Plan, Special};
+use super::{Extra, RestoreOptions};
 use ignore::Match;
 use ignore::gitignore::Gitignore;
 use rustic_core::repofile::{Node, NodeType, Tree};
@@ -56,7 +56,7 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
             there: true,
             included: false,
             wanted: true,
-            held: Kept::above(&options.to),
+            held: if options.extra == Extra::Delete { Kept::above(&options.to) } else { None },
         };
         let plan = Plan { folders: vec![base], ..Plan::default() };
         Ok(Self {
@@ -273,7 +273,7 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
             let at = Name { folder, name: name.clone() };
             if self.place.is_left_over(&at.name) {
                 self.plan.left_over.push(at);
-            } else if self.options.extra == super::Extra::Delete {
+            } else if self.options.extra == Extra::Delete {
                 let seen = seen.join(&at.name);
                 let is_dir = place::stat(existing, &at.name).ok().flatten().is_some_and(|stat| place::is_folder(&stat));
                 if self.included(&seen, is_dir, included) {
