@@ -173,6 +173,11 @@ impl Target for Site {
     }
 
     async fn make(&self, adopt: bool) -> Result<String, Failure> {
+        // `restic --password-file` leaves the end of the line out, so with no file could anybody open what this one makes.
+        if self.password.read().await?.expose().ends_with(['\n', '\r']) {
+            let why = "the secret ends with a line break, as a file does, and restic leaves that out of what it reads";
+            return Err(Failure::new(format!("{why}: use trimspace(file(...))"), Blame::Secret));
+        }
         Ok(self.make_or_adopt(adopt).await?)
     }
 
@@ -250,6 +255,9 @@ fn log_n() -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::s3::S3Clients;
+    use crate::engines::restic::worker::{Location, Worker};
+    use crate::secret::Secret;
 
     #[test]
     fn folders_with_nothing_but_our_locks_go_and_those_with_files_of_others_stay() {
@@ -265,6 +273,23 @@ mod tests {
         std::fs::remove_file(ledger.join("seen/theirs")).unwrap();
         remove_empty_folders(&ledger).unwrap();
         assert!(!ledger.exists());
+    }
+
+    #[tokio::test]
+    async fn a_password_that_no_file_could_give_makes_no_repository() {
+        let scratch = tempfile::tempdir().unwrap();
+        let site = Site {
+            location: Location::Local { path: scratch.path().join("repo") },
+            password: Secret::new("from a file\n").into(),
+            lock_wait: std::time::Duration::ZERO,
+            read_only: false,
+            expect: None,
+            worker: Worker::at("/nowhere", ["worker"]),
+            clients: S3Clients::default(),
+        };
+        let failure = site.make(true).await.unwrap_err();
+        assert!(failure.blame == Blame::Secret && failure.message.contains("trimspace"), "{failure:?}");
+        assert!(!scratch.path().join("repo").exists());
     }
 
     #[test]
