@@ -103,7 +103,7 @@ fn objects_come_and_go_and_each_refusal_of_the_server_has_its_own_error() -> Res
 
         let wrong = cluster.apply(&MAP, "default", "one", json!({ "sparkles": 1 }), false).await;
         ensure!(
-            matches!(&wrong, Err(ClusterError::Invalid { fields, .. }) if fields.iter().any(|field| field.contains("sparkles"))),
+            matches!(&wrong, Err(ClusterError::Lacks { fields, .. }) if fields.iter().any(|field| field.contains("sparkles"))),
             "{wrong:?}"
         );
         let wrong = cluster.create(&MAP, "default", json!({ "metadata": { "name": "Not A Name" } })).await;

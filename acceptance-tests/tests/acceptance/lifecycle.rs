@@ -109,7 +109,8 @@ fn a_replacement_that_would_delete_the_repository_is_refused_by_the_plan(scene: 
     documents.target = "deletion_policy = \"delete\"".into();
     scene.write(&documents)?;
     scene.workspace.apply()?.ok()?;
-    ensure!(scene.repository_id()? == id, "another repository was made");
+    let target = scene.workspace.attributes("dr_backup_target.archive")?;
+    ensure!(target["ref"]["server_uid"] == id, "another repository was made: {target}");
     before.assert_same(&scene.data())
 }
 
