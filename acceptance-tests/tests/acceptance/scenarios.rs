@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use acceptance_tests::parts;
@@ -146,8 +147,12 @@ fn by_schedule(cluster: &Cluster, schedule: &str) -> Result<()> {
     cluster.api.wait(Velero::API, "Backup", Velero::NAMESPACE, &name, Duration::from_secs(60), ended).map(drop)
 }
 
+/// The location of the shared server that the scenario names, and that only one at a time can have.
+static GARAGE: Mutex<()> = Mutex::new(());
+
 /// Three clusters in one module: one is on the shared server, one is added, and one is lost and comes back.
 fn three_clusters_rebuilds_the_one_that_is_lost(scene: &mut Scene) -> Result<()> {
+    let _alone = GARAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let shared = shared()?;
     shared.velero()?;
     let s3 = &shared.minio()?.s3;
@@ -194,7 +199,8 @@ fn three_clusters_rebuilds_the_one_that_is_lost(scene: &mut Scene) -> Result<()>
     noted(&agentic, "n8n")?;
     let schedules = agentic.api.list(Velero::API, "Schedule", Velero::NAMESPACE)?;
     ensure!(schedules.len() == 2, "{schedules:?}");
-    scene.workspace.plan_is_empty()
+    scene.workspace.plan_is_empty()?;
+    shared.api().delete_and_wait(Velero::API, "BackupStorageLocation", Velero::NAMESPACE, "garage")
 }
 
 /// An application with a claim, as Git has it: its Deployment and who keeps that as it is. The real definitions on the real API

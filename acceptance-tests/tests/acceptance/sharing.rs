@@ -100,6 +100,8 @@ fn two_policies_of_two_workspaces_are_refused_and_one_is_shared(scene: &mut Scen
     scene.workspace.plan_is_empty()?;
     // Where nothing was to be removed, nobody else may begin to.
     colleague.workspace.destroy()?.ok()?;
+    // With the last one that registered it the policy went; who still has it registers it again.
+    scene.workspace.apply()?.ok()?;
     let open = scene.documents().configuration().replace("  retention = dr_retention_policy.tiered.keep\n", "");
     scene.workspace.write(&open)?;
     scene.workspace.apply()?.ok()?;
