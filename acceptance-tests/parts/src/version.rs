@@ -36,7 +36,9 @@ fn of_cli(cli: &Path) -> Result<(String, Version)> {
         .stdin(Stdio::null())
         .output()
         .context("it can't be run")?;
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).context("it answers no JSON")?;
+    // OpenTofu says first what it does not like about the user's configuration of it.
+    let begins = output.stdout.iter().position(|byte| *byte == b'{').context("it answers no JSON")?;
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout[begins..]).context("it answers no JSON")?;
     let said = answer["terraform_version"].as_str().context("its answer names no version")?;
     match parse(said) {
         Some(version) => Ok((said.to_owned(), version)),
@@ -71,6 +73,8 @@ mod tests {
         };
         for version in ["1.11.0", "1.12.6", "2.0.0"] {
             assert_eq!(judged(&format!("{{\"terraform_version\":\"{version}\"}}")), None, "{version}");
+            let warned = format!("\nWarning: no such file\n{{\"terraform_version\":\"{version}\"}}");
+            assert_eq!(judged(&warned), None, "{version}");
         }
         let old = judged("{\"terraform_version\":\"1.8.3\"}").unwrap();
         assert!(old.ends_with("tofu is 1.8.3, and 1.11 or newer is needed"), "{old}");

@@ -35,7 +35,7 @@ pub const PROGRAM: &str = "terraform-provider-dr";
 /// The tag of a snapshot that lacks something; it is never the newest point of a series.
 pub const INCOMPLETE_TAG: &str = "dr-incomplete";
 
-/// A backup that is through before is not counted first: to look at each entry twice is a third of the work where nothing changed.
+/// A backup that is through before is not counted first: to look at each entry twice costs most where nothing changed.
 const BEFORE_SCAN: Duration = Duration::from_secs(1);
 
 /// What becomes of a backup that could not read everything.

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_millis(1200);
 const LOG_LINES: usize = 20;
 
 /// What a worker is told in its environment, where that says nothing else: how the allocator of glibc keeps memory. Left alone it has a
-/// heap for each thread, and half of a backup's memory is what packs left behind in those. A pack is larger than 4 MiB and
+/// heap for each thread, and what packs left behind in those is half of a verification's memory. A pack is larger than 4 MiB and
 /// goes back to the kernel at once, most chunks are smaller and are kept.
 /// <https://sourceware.org/glibc/manual/latest/html_node/Memory-Allocation-Tunables.html>
 pub const ALLOCATOR: [(&str, &str); 3] =
