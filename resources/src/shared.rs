@@ -344,7 +344,10 @@ impl Shared {
     /// The store and the prefix that a place takes for itself: two connections to one server are one store.
     pub fn exclusive(&self, place: &Place) -> (String, String) {
         match place {
-            Place::Local { path } => ("local".to_owned(), real(path).trim_start_matches('/').to_owned()),
+            Place::Local { path } => {
+                let path = real(path.as_ref()).display().to_string();
+                ("local".to_owned(), path.trim_start_matches('/').to_owned())
+            }
             Place::S3 { connection, bucket, prefix } => {
                 let settings = self.settings();
                 let known = settings.and_then(|settings| match self.s3(&settings, connection, &Path::default()) {
@@ -365,12 +368,12 @@ impl Shared {
 }
 
 /// The path without symbolic links, as far as it exists: two names of one folder are one place.
-fn real(path: &str) -> String {
-    let path = std::path::Path::new(path);
+pub fn real(path: &std::path::Path) -> std::path::PathBuf {
     let exists = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    match exists {
-        Some((ancestor, real)) => real.join(path.strip_prefix(ancestor).unwrap_or(path)).display().to_string(),
-        None => path.display().to_string(),
+    match exists.and_then(|(ancestor, real)| Some(real.join(path.strip_prefix(ancestor).ok()?))) {
+        // Nothing is left of a path that exists, and to join that leaves a slash at the end.
+        Some(real) => real.components().collect(),
+        None => path.to_owned(),
     }
 }
 
@@ -382,6 +385,23 @@ fn list(known: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::ledger::PathLedger;
+    use crate::scope::overlap;
+
+    #[test]
+    fn b8_a_folder_that_exists_holds_what_is_in_it_and_beside_it_lies_its_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = Shared::new(Redactor::default());
+        let prefix = |name: &str| {
+            let path = folder.path().join(name).display().to_string();
+            shared.exclusive(&Place::Local { path }).1
+        };
+        std::fs::create_dir(folder.path().join("docs")).unwrap();
+        std::os::unix::fs::symlink("docs", folder.path().join("link")).unwrap();
+        assert_eq!(prefix("docs"), prefix("link"));
+        assert!(overlap(&prefix("docs"), &prefix("docs/deep")));
+        assert_eq!(format!("{}.dr", prefix("docs")), prefix("docs.dr"));
+        assert!(!overlap(&prefix("docs"), &prefix("docs2")));
+    }
 
     #[tokio::test]
     async fn a_refresh_reads_the_records_of_a_ledger_once_and_an_apply_never_uses_those() {

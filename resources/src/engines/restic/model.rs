@@ -24,7 +24,7 @@ use crate::jobs::texts;
 use crate::ledger::{LedgerStore, PathLedger, ledger_of_path};
 use crate::reference::{Place, Reference};
 use crate::run::Pause;
-use crate::shared::Shared;
+use crate::shared::{Shared, real};
 use crate::validators;
 
 /// The engine's name.
@@ -410,15 +410,6 @@ impl RestoreBlock for ResticRestore {
         let target = to.display().to_string();
         let engine = Box::new(engine);
         Ok(Some(OpenRestore { target, server_uid: None, ledger, storage, engine, may_save }))
-    }
-}
-
-/// A path without links, also of what is not there yet.
-fn real(path: &FilePath) -> PathBuf {
-    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-    match found.and_then(|(above, real)| Some(real.join(path.strip_prefix(above).ok()?))) {
-        Some(real) => real.components().collect(),
-        None => path.to_owned(),
     }
 }
 
