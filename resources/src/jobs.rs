@@ -163,16 +163,20 @@ pub fn not_importable(type_name: &str) -> Diagnostics {
     )
 }
 
-/// Tells the user what there is to say of something beside a result. The command lines show one of several warnings with the same
-/// summary, of whatever resource, so each has its number.
+/// Tells the user what there is to say of something beside a result.
 pub fn report(shared: &Shared, context: &Context, subject: &str, warnings: &[String]) {
     for warning in warnings {
-        let number = match shared.register.told_of(subject) {
-            1 => String::new(),
-            number => format!(" ({number})"),
-        };
-        context.report(Diagnostic::warning(format!("About {subject}{number}"), format!("{}.", sentence(warning))));
+        warn(shared, context, &format!("About {subject}"), format!("{}.", sentence(warning)));
     }
+}
+
+/// Warns. The command lines show one of several warnings with the same summary, of whatever resource, so each has its number.
+pub fn warn(shared: &Shared, context: &Context, summary: &str, detail: String) {
+    let number = match shared.register.times_told(summary) {
+        1 => String::new(),
+        number => format!(" ({number})"),
+    };
+    context.report(Diagnostic::warning(format!("{summary}{number}"), detail));
 }
 
 /// Warns, once for each connection, of a token that ends before a job in a cluster has to. `engine` is the job's.

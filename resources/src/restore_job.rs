@@ -521,7 +521,7 @@ impl RestoreJobs {
                 ),
             ),
         };
-        context.report(Diagnostic::warning(summary, detail));
+        jobs::warn(&self.shared, context, &summary, detail);
     }
 
     /// What a run would do now, or why it would fail; nothing while something that it takes is not known.
@@ -839,10 +839,8 @@ impl RestoreJobs {
             None => (None, None, None),
         };
         if let Some(damage) = listing.as_ref().and_then(Listing::damage).filter(|_| matches!(picked, Some(Some(_)))) {
-            // Under a title of its own: of two warnings with one title OpenTofu hides the second.
-            let name = state.name.text().unwrap_or_default();
-            let summary = format!("A recovery point for {name} can't be read");
-            context.report(Diagnostic::warning(summary, format!("{}.", sentence(&damage))));
+            let summary = format!("A recovery point for {} can't be read", state.name.text().unwrap_or_default());
+            jobs::warn(&self.shared, context, &summary, format!("{}.", sentence(&damage)));
         }
         let seen = Some((server_uid, judged, record.as_ref()));
         let refreshed = run::refresh(state.refreshed(), seen, state.when(), |pin| picked.unwrap_or(pin));

@@ -22,7 +22,7 @@ struct Claims {
     held: BTreeMap<(String, String), String>,
     /// Storage of objects that are planned anew.
     new: BTreeSet<(String, String)>,
-    /// How many warnings there were about each subject.
+    /// How many warnings there were under each summary.
     warnings: BTreeMap<String, usize>,
     runs: BTreeMap<String, String>,
 }
@@ -148,10 +148,10 @@ pub enum Conflict {
 }
 
 impl Register {
-    /// Counts the warnings about a subject, this one among them.
-    pub fn told_of(&self, subject: &str) -> usize {
+    /// Counts the warnings under a summary, this one among them.
+    pub fn times_told(&self, summary: &str) -> usize {
         let mut claims = self.claims();
-        let count = claims.warnings.entry(subject.to_owned()).or_default();
+        let count = claims.warnings.entry(summary.to_owned()).or_default();
         *count += 1;
         *count
     }
@@ -293,11 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn warnings_about_one_subject_are_counted() {
+    fn warnings_under_one_summary_are_counted() {
         let register = Register::default();
-        assert_eq!([register.told_of("docs"), register.told_of("docs"), register.told_of("wiki")], [1, 2, 1]);
+        assert_eq!([register.times_told("docs"), register.times_told("docs"), register.times_told("wiki")], [1, 2, 1]);
         register.clear();
-        assert_eq!(register.told_of("docs"), 1);
+        assert_eq!(register.times_told("docs"), 1);
     }
 
     #[test]

@@ -431,14 +431,7 @@ fn a_restore_that_can_not_begin_leaves_what_is_there_and_its_backups_alone(scene
 }
 
 fn a_restore_that_wrote_nothing_takes_what_is_there_when_its_point_is_gone(scene: &mut Scene) -> Result<()> {
-    let before = scene.backed_up()?;
-    let first = scene.snapshots()?.concat();
-    let mut documents = scene.documents();
-    documents.release = 1;
-    scene.write(&documents)?;
-    scene.workspace.apply()?.ok()?;
-    let newest = scene.snapshots()?.into_iter().find(|id| *id != first).context("there is no second point")?;
-    scene.lose_data()?;
+    let (before, first, newest) = scene.lost_after_two_backups()?;
     // Nothing says any more what the packs hold, and they are away.
     let (aside, packs) = (scene.workspace.path("packs"), scene.repository().join("data"));
     let indexes = repository_files(scene, "index")?;

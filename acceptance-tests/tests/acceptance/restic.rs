@@ -31,14 +31,7 @@ pub fn restic(scene: &Scene, arguments: &[&str]) -> Result<String> {
 }
 
 fn a_point_that_restic_forgot_after_the_plan_is_not_replaced_by_another(scene: &mut Scene) -> Result<()> {
-    let before = scene.backed_up()?;
-    let first = scene.snapshots()?.concat();
-    let mut documents = scene.documents();
-    documents.release = 1;
-    scene.write(&documents)?;
-    scene.workspace.apply()?.ok()?;
-    let newest = scene.snapshots()?.into_iter().find(|id| *id != first).context("there is no second point")?;
-    scene.lose_data()?;
+    let (before, first, newest) = scene.lost_after_two_backups()?;
     scene.workspace.plan()?.ok()?.says(&[&newest])?;
     restic(scene, &["forget", "--prune", &newest])?;
     scene.workspace.apply_plan()?.fails(&["dr_restore_job.documents", &newest[..8]])?;

@@ -191,6 +191,17 @@ impl Scene {
         Ok(before)
     }
 
+    /// A folder of data that was backed up twice and is lost: what it was, and the ids of the first and the newest point.
+    pub fn lost_after_two_backups(&self) -> Result<(Manifest, String, String)> {
+        let before = self.backed_up()?;
+        let first = self.snapshots()?.concat();
+        self.write(&Documents { release: 1, ..self.documents() })?;
+        self.workspace.apply()?.ok()?;
+        let newest = self.snapshots()?.into_iter().find(|id| *id != first).context("there is no second point")?;
+        self.lose_data()?;
+        Ok((before, first, newest))
+    }
+
     /// The ids of the snapshots in the repository's folder.
     pub fn snapshots(&self) -> Result<Vec<String>> {
         names(&self.repository().join("snapshots"))

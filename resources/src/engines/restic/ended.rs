@@ -87,27 +87,11 @@ fn is_needed(kept: &Kept, records: &[Record]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::notes::Pin;
     use super::*;
-    use crate::connections::s3::S3Clients;
     use crate::engines::concepts::Target;
-    use crate::engines::restic::worker::{Location, Worker};
+    use crate::engines::restic::testing::site;
     use crate::ledger::{JobKind, Phase, PinnedPoint, Verdict};
-    use crate::secret::Secret;
-
-    fn site(folder: &Path) -> Site {
-        Site {
-            location: Location::Local { path: folder.join("repo") },
-            password: Secret::new("correct").into(),
-            lock_wait: Duration::ZERO,
-            read_only: false,
-            expect: None,
-            worker: Worker::default(),
-            clients: S3Clients::default(),
-        }
-    }
 
     fn point() -> PinnedPoint {
         PinnedPoint { id: "1".repeat(64), time: "2025-10-04T10:00:00Z".parse().unwrap(), bytes: None }
@@ -135,7 +119,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_kept_for_a_run_goes_when_its_record_says_that_it_has_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let (site, target) = (site(folder.path()), folder.path().join("docs"));
+        let (site, target) = (site(folder.path().join("repo")), folder.path().join("docs"));
         let (beside, stored) = (PathLedger::new(&target).unwrap(), site.ledger().unwrap());
         for ledger in [&beside as &dyn LedgerStore, &stored] {
             let mut record = run(1, &target);
@@ -163,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn what_another_run_took_over_stays_until_that_one_has_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let (site, target) = (site(folder.path()), folder.path().join("docs"));
+        let (site, target) = (site(folder.path().join("repo")), folder.path().join("docs"));
         let ledger = PathLedger::new(&target).unwrap();
         let first = run(1, &target);
         let pin = Pin::new(&first.key, &first.target, vec![point()]);

@@ -255,8 +255,8 @@ fn log_n() -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connections::s3::S3Clients;
-    use crate::engines::restic::worker::{Location, Worker};
+    use crate::engines::restic::testing::site;
+    use crate::engines::restic::worker::Worker;
     use crate::secret::Secret;
 
     #[test]
@@ -278,15 +278,8 @@ mod tests {
     #[tokio::test]
     async fn a_password_that_no_file_could_give_makes_no_repository() {
         let scratch = tempfile::tempdir().unwrap();
-        let site = Site {
-            location: Location::Local { path: scratch.path().join("repo") },
-            password: Secret::new("from a file\n").into(),
-            lock_wait: std::time::Duration::ZERO,
-            read_only: false,
-            expect: None,
-            worker: Worker::at("/nowhere", ["worker"]),
-            clients: S3Clients::default(),
-        };
+        let (password, worker) = (Secret::new("from a file\n").into(), Worker::at("/nowhere", ["worker"]));
+        let site = Site { password, worker, ..site(scratch.path().join("repo")) };
         let failure = site.make(true).await.unwrap_err();
         assert!(failure.blame == Blame::Secret && failure.message.contains("trimspace"), "{failure:?}");
         assert!(!scratch.path().join("repo").exists());

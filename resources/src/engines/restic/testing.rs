@@ -2,17 +2,34 @@
 
 use super::error::EngineError;
 use super::repository::{self, Opened};
+use super::site::Site;
 use super::source::{self, BackupOptions, BackupReport};
+use super::worker::{Location, Worker};
+use crate::connections::s3::S3Clients;
 use crate::secret::Secret;
 use crate::store::ObjectStore;
 use crate::store::local::LocalStore;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 
 /// scrypt's N = 2: restic takes it too.
 pub const LOG_N: u8 = 1;
+
+/// A repository in a folder as resources see it; nobody's lock is waited for.
+pub fn site(path: PathBuf) -> Site {
+    Site {
+        location: Location::Local { path },
+        password: Secret::new("correct").into(),
+        lock_wait: Duration::ZERO,
+        read_only: false,
+        expect: None,
+        worker: Worker::default(),
+        clients: S3Clients::default(),
+    }
+}
 
 pub struct Lab {
     pub folder: tempfile::TempDir,

@@ -111,17 +111,17 @@ impl Run<'_> {
         // Runs with other triggers may have left something paused.
         self.inherit_debts().await?;
         let left = self.undo_all().await?;
-        if let Some(decision) = restored_else(self.job, record) {
-            let mut result = RestoreResult::of(self.job, record, Outcome::NotNeeded, decision.clone());
-            result.adopted = true;
-            result.warnings.push(decision);
-            result.warnings.extend(left);
-            return Ok(Some(result));
-        }
-        let decision = already_ended(record);
-        let mut result = RestoreResult::of(self.job, record, outcome, decision.clone());
+        let (outcome, decision, warning) = match restored_else(self.job, record) {
+            Some(decision) => (Outcome::NotNeeded, decision.clone(), decision),
+            None => {
+                let decision = already_ended(record);
+                let warning = format!("{decision}: nothing was restored now. Change `triggers` to run again");
+                (outcome, decision, warning)
+            }
+        };
+        let mut result = RestoreResult::of(self.job, record, outcome, decision);
         result.adopted = true;
-        result.warnings.push(format!("{decision}: nothing was restored now. Change `triggers` to run again"));
+        result.warnings.push(warning);
         result.warnings.extend(left);
         Ok(Some(result))
     }

@@ -7,11 +7,10 @@ use super::super::notes::Pin;
 use super::super::points::Phase;
 use super::super::site::Site;
 use super::super::source::BackupOptions;
-use super::super::testing::{LOG_N, Lab};
+use super::super::testing::{self, LOG_N, Lab};
 use super::super::verify::{Depth, verify};
 use super::super::writer::RestoreOptions;
 use super::*;
-use crate::connections::s3::S3Clients;
 use crate::engines::restic::error::EngineError;
 use crate::ledger::{JobKind, LedgerStore, PinnedPoint, Record};
 use crate::retention::Keep;
@@ -335,15 +334,8 @@ fn a_backup_whose_retention_is_killed_anywhere_leaves_a_sound_repository() {
 
 /// The repository as resources see it.
 fn site(lab: &Lab, lock_wait: u64) -> Site {
-    Site {
-        location: Location::Local { path: lab.repo() },
-        password: lab.password.clone().into(),
-        lock_wait: Duration::from_secs(lock_wait),
-        read_only: false,
-        expect: None,
-        worker: worker(),
-        clients: S3Clients::default(),
-    }
+    let password = lab.password.clone().into();
+    Site { password, lock_wait: Duration::from_secs(lock_wait), worker: worker(), ..testing::site(lab.repo()) }
 }
 
 /// A lock that is there for ever, of a run that is known by `mark`.
