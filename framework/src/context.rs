@@ -100,7 +100,7 @@ impl Context {
     }
 
     /// What was reported, and whether the answer has to wait.
-    pub(crate) fn finish(self) -> (Diagnostics, Option<Deferral>) {
+    pub fn finish(self) -> (Diagnostics, Option<Deferral>) {
         let diagnostics = self.diagnostics.into_inner().unwrap_or_else(PoisonError::into_inner);
         (diagnostics, self.deferral.into_inner().unwrap_or_else(PoisonError::into_inner))
     }

@@ -6,10 +6,10 @@ use tfplugin::{Diagnostic, IdentitySchema, Path, Schema, Value};
 use crate::attr::Attr;
 use crate::context::Context;
 use crate::diagnostics::Diagnostics;
-use crate::field::Field;
+use crate::field::{Field, object_type};
 use crate::model::{Model, Shape};
 use crate::resource::{DataSource, Identity, ImportBy, MoveFrom, Plan, Resource, Result, Upgrade};
-use crate::{plan, validate};
+use crate::{gaps, plan, validate};
 
 /// What a plan came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,8 @@ pub trait AnyResource: Send + Sync {
     fn schema(&self) -> Schema;
     /// The schema of its identity.
     fn identity_schema(&self) -> Option<IdentitySchema>;
+    /// The identity of the object that a state is about.
+    fn identity(&self, state: &Value) -> Option<Value>;
     /// The upgrades of its state.
     fn upgrades(&self) -> Vec<Upgrade>;
     /// Judges a configuration.
@@ -87,6 +89,11 @@ pub fn data_source<D: DataSource>(source: D) -> Box<dyn AnyDataSource> {
     Box::new(Erased { inner: source, fields: D::Model::fields() })
 }
 
+/// What a user is told of a gap in what was just applied.
+const LEFT_OPEN: &str = "a value was left open after it was applied. The object is there, and in the state with all \
+                         that is known of it. If it is new it is marked as tainted: `untaint` it, or the next apply \
+                         makes another one.";
+
 struct Erased<T> {
     inner: T,
     fields: Vec<Field>,
@@ -106,16 +113,23 @@ fn identity_value(identity: &Identity) -> Value {
 }
 
 impl<R: Resource> Erased<R> {
-    fn stored(&self, model: &R::Model) -> Result<Stored> {
+    /// What of a model can be stored, and where it says nothing and should. An identity that has a gap is left out: the
+    /// CLIs can do without, and the next read may give it.
+    fn storable(&self, model: &R::Model) -> (Stored, Vec<Path>) {
         let state = plan::without_write_only(&self.fields, &model.to_object());
-        if let Some(path) = first_unknown(&state, &Path::default()) {
-            return Err(Diagnostics::error(
-                format!("{} has no value for `{path}`", self.inner.type_name()),
-                "This is a bug in the provider: a value was left open after it was applied or read.",
-            ));
-        }
-        let identity = self.inner.identity_schema().map(|_| identity_value(&self.inner.identity(model)));
-        Ok(Stored { state, identity })
+        let (state, gaps) = gaps::closed(state, &object_type(&self.fields));
+        let identity = self.inner.identity_schema().and_then(|schema| {
+            let (identity, gaps) = gaps::closed(identity_value(&self.inner.identity(model)), &schema.ty());
+            gaps.is_empty().then_some(identity)
+        });
+        (Stored { state, identity }, gaps)
+    }
+
+    /// What can be stored of an object that nobody made just now: all or nothing.
+    fn stored(&self, model: &R::Model) -> Result<Stored> {
+        let (stored, gaps) = self.storable(model);
+        left_open(self.inner.type_name(), gaps, "a value was left open after it was read.").into_result()?;
+        Ok(stored)
     }
 
     /// A configuration that fits the model, or what keeps it from fitting.
@@ -126,17 +140,13 @@ impl<R: Resource> Erased<R> {
     }
 }
 
-fn first_unknown(value: &Value, path: &Path) -> Option<Path> {
-    match value {
-        Value::Unknown(_) => Some(path.clone()),
-        Value::List(values) | Value::Set(values) | Value::Tuple(values) => {
-            values.iter().enumerate().find_map(|(index, value)| first_unknown(value, &path.clone().index(index)))
-        }
-        Value::Map(values) => values.iter().find_map(|(key, value)| first_unknown(value, &path.clone().key(key))),
-        Value::Object(values) => values.iter().find_map(|(name, value)| first_unknown(value, &path.clone().then(name))),
-        Value::Dynamic(inner) => first_unknown(&inner.1, path),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
+/// An error for each gap.
+fn left_open(type_name: &str, gaps: Vec<Path>, why: &str) -> Diagnostics {
+    let told = |path: Path| {
+        let detail = format!("This is a bug in the provider: {why}");
+        Diagnostic::error(format!("{type_name} has no value for `{path}`"), detail).at(path)
+    };
+    Diagnostics(gaps.into_iter().map(told).collect())
 }
 
 #[async_trait]
@@ -155,6 +165,12 @@ impl<R: Resource> AnyResource for Erased<R> {
 
     fn identity_schema(&self) -> Option<IdentitySchema> {
         self.inner.identity_schema()
+    }
+
+    fn identity(&self, state: &Value) -> Option<Value> {
+        self.inner.identity_schema()?;
+        let model = R::Model::from_object(state).ok()?;
+        Some(identity_value(&self.inner.identity(&model)))
     }
 
     fn upgrades(&self) -> Vec<Upgrade> {
@@ -221,7 +237,11 @@ impl<R: Resource> AnyResource for Erased<R> {
         let prior = (!prior.is_null()).then(|| R::Model::from_object(prior)).transpose()?;
         let (planned, config) = (R::Model::from_object(planned)?, R::Model::from_object(config)?);
         let model = self.inner.apply(context, prior, planned, config).await?;
-        self.stored(&model)
+        let (stored, gaps) = self.storable(&model);
+        // What was made is there, whatever is missing: without a state it would be forgotten.
+        let errors = left_open(self.inner.type_name(), gaps, LEFT_OPEN);
+        errors.into_iter().for_each(|error| context.report(error));
+        Ok(stored)
     }
 
     async fn delete(&self, context: &Context, prior: &Value) -> Result<()> {
@@ -268,23 +288,12 @@ impl<D: DataSource> AnyDataSource for Erased<D> {
     }
 
     async fn read(&self, context: &Context, config: &Value) -> Result<Value> {
-        let model = self.inner.read(context, D::Model::from_object(&with_defaults(&self.fields, config))?).await?;
-        let state = model.to_object();
-        match first_unknown(&state, &Path::default()) {
-            None => Ok(state),
-            Some(path) => Err(Diagnostic::error(
-                format!("{} has no value for `{path}`", self.inner.type_name()),
-                "This is a bug in the provider: an answer was left open.",
-            )
-            .into()),
-        }
+        let model =
+            self.inner.read(context, D::Model::from_object(&plan::with_defaults(&self.fields, config))?).await?;
+        let (state, gaps) = gaps::closed(model.to_object(), &object_type(&self.fields));
+        left_open(self.inner.type_name(), gaps, "an answer was left open.").into_result()?;
+        Ok(state)
     }
-}
-
-/// A data source's configuration with defaults; what it computes is null until it answers.
-fn with_defaults(fields: &[Field], config: &Value) -> Value {
-    let known_prior = Value::Object(fields.iter().map(|field| (field.name.clone(), Value::Null)).collect());
-    plan::prepare(fields, Some(&known_prior), config, &Value::Null)
 }
 
 /// An identity out of its value.

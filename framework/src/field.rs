@@ -47,8 +47,6 @@ pub struct Field {
     pub default: Option<Value>,
     /// A change of it needs a new object.
     pub requires_replace: bool,
-    /// A switch that turns protection off: compared with this value even when the configuration does not name it.
-    pub always_owned: Option<Value>,
     /// What judges its value.
     pub validators: Vec<Validator>,
     /// When two spellings mean the same.
@@ -72,7 +70,6 @@ impl Field {
             deprecated: None,
             default: None,
             requires_replace: false,
-            always_owned: None,
             validators: Vec::new(),
             equality: None,
             one_of: None,
@@ -138,6 +135,11 @@ impl Field {
             deprecated: self.deprecated.clone(),
         }
     }
+}
+
+/// The type of an object of these fields.
+pub fn object_type(fields: &[Field]) -> Type {
+    Type::object(fields.iter().map(|field| (field.name.clone(), field.attribute().ty())))
 }
 
 /// A default as a configuration would spell it.

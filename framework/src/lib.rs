@@ -8,6 +8,8 @@ pub mod context;
 pub mod diagnostics;
 pub mod erased;
 pub mod field;
+mod gaps;
+mod matching;
 pub mod model;
 pub mod plan;
 pub mod provider;

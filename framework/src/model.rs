@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tfplugin::{Nesting, Number, Path, Step, Type, Value};
 
 use crate::attr::Attr;
-use crate::field::{Field, FieldKind};
+use crate::field::{Field, FieldKind, object_type};
 
 /// A struct that is an object's schema: made with `#[derive(Model)]`.
 pub trait Model: Sized + Send + Sync {
@@ -23,7 +23,7 @@ pub trait Model: Sized + Send + Sync {
 
     /// The type of the whole object.
     fn ty() -> Type {
-        Type::object(Self::fields().iter().map(|field| (field.name.clone(), field.attribute().ty())))
+        object_type(&Self::fields())
     }
 
     /// The model as a value.

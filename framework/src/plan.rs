@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tfplugin::{Nesting, Path, Step, Value};
 
 use crate::field::{Field, FieldKind};
+use crate::matching;
 
 type Object = BTreeMap<String, Value>;
 
@@ -22,10 +23,15 @@ pub fn prepare(fields: &[Field], prior: Option<&Value>, config: &Value, proposed
     Value::Object(fields.iter().map(plan).collect())
 }
 
+/// What is configured for a field, or its default.
+pub(crate) fn configured<'a>(field: &'a Field, config: &'a Object) -> &'a Value {
+    let given = config.get(&field.name).unwrap_or(&Value::Null);
+    field.default.as_ref().filter(|_| given.is_null()).unwrap_or(given)
+}
+
 fn prepare_field(field: &Field, prior: Option<&Object>, config: &Object, proposed: &Object) -> Value {
     let name = &field.name;
-    let configured = config.get(name).unwrap_or(&Value::Null);
-    let configured = field.default.as_ref().filter(|_| configured.is_null()).unwrap_or(configured);
+    let configured = configured(field, config);
     let before = prior.and_then(|prior| prior.get(name));
     if field.write_only {
         return Value::Null;
@@ -34,7 +40,9 @@ fn prepare_field(field: &Field, prior: Option<&Object>, config: &Object, propose
         return match prior {
             // As it stands: a dynamic null may carry a type.
             _ if !field.computed => configured.clone(),
-            // An object that is there keeps what it computed, be it null; a new one does not know it yet.
+            // An object that is there keeps what it computed, be it null; a new one does not know it yet. A nested one that
+            // could have been configured is proposed as null by the CLIs, whoever filled it in: to plan it as open for
+            // that would be a change at every run.
             Some(_) => {
                 kept(configured, proposed.get(name).filter(|value| !value.is_null()).or(before).unwrap_or(&Value::Null))
             }
@@ -122,24 +130,15 @@ fn prepare_nested(
     }
 }
 
-/// Elements of a set have no place that would tell which one they were before: each goes with one that a plan for it
-/// would leave as it is, and that no other has taken. Who has the least choice goes first, or an element that leaves
-/// much open would take the only one that fits another.
-fn prepare_set(fields: &[Field], before: &[Value], configured: &[Value]) -> Vec<Value> {
+fn prepare_set(fields: &[Field], before: &[Value], elements: &[Value]) -> Vec<Value> {
     let fits =
-        |value: &Value, index: &usize| prepare(fields, Some(&before[*index]), value, &Value::Null) == before[*index];
-    let choices = |value| (value, (0..before.len()).filter(|index| fits(value, index)).collect::<Vec<_>>());
-    let mut waiting: Vec<(&Value, Vec<usize>)> = configured.iter().map(choices).collect();
-    waiting.sort_by_key(|(_, choices)| choices.len());
-    let mut taken = vec![false; before.len()];
-    let plan = |(value, choices): (&Value, Vec<usize>)| match choices.into_iter().find(|index| !taken[*index]) {
-        Some(index) => {
-            taken[index] = true;
-            before[index].clone()
-        }
+        |value: &Value, place: usize| prepare(fields, Some(&before[place]), value, &Value::Null) == before[place];
+    let places = matching::places(fields, before, elements, fits);
+    let plan = |(value, place): (&Value, Option<usize>)| match place {
+        Some(place) => before[place].clone(),
         None => prepare(fields, None, value, &Value::Null),
     };
-    waiting.into_iter().map(plan).collect()
+    elements.iter().zip(places).map(plan).collect()
 }
 
 /// What was planned, with all that `prepared` knows and a model has no place for: `unchanged` is what the model makes
@@ -189,7 +188,7 @@ fn collect_replacements(fields: &[Field], prior: &Value, planned: &Value, path: 
         return;
     }
     for field in fields {
-        let (before, after) = (attribute(prior, &field.name), attribute(planned, &field.name));
+        let (before, after) = (prior.attribute(&field.name), planned.attribute(&field.name));
         if before == after {
             continue;
         }
@@ -276,13 +275,6 @@ fn immutable(fields: &[Field], value: &Value) -> Option<Value> {
     }
 }
 
-fn attribute<'a>(object: &'a Value, name: &str) -> &'a Value {
-    match object {
-        Value::Object(attributes) => attributes.get(name).unwrap_or(&Value::Null),
-        _ => &Value::Null,
-    }
-}
-
 fn elements(value: &Value) -> &[Value] {
     match value {
         Value::List(values) | Value::Set(values) | Value::Tuple(values) => values,
@@ -307,16 +299,25 @@ pub fn without_write_only(fields: &[Field], value: &Value) -> Value {
     map_fields(fields, value, &|field, value| if field.write_only { Value::Null } else { value })
 }
 
+/// A configuration with its defaults; what is computed stays null.
+pub fn with_defaults(fields: &[Field], config: &Value) -> Value {
+    map_fields(fields, config, &|field, value| match &field.default {
+        Some(default) if value.is_null() => default.clone(),
+        _ => value,
+    })
+}
+
+/// Changes the value of each field, from the outside in.
 fn map_fields(fields: &[Field], value: &Value, change: &dyn Fn(&Field, Value) -> Value) -> Value {
     match value {
         Value::Object(object) => {
             let each = |field: &Field| {
-                let inner = object.get(&field.name).cloned().unwrap_or(Value::Null);
+                let inner = change(field, object.get(&field.name).cloned().unwrap_or(Value::Null));
                 let inner = match field.nested() {
                     Some((_, fields)) => map_fields(fields, &inner, change),
                     None => inner,
                 };
-                (field.name.clone(), change(field, inner))
+                (field.name.clone(), inner)
             };
             Value::Object(fields.iter().map(each).collect())
         }
@@ -338,12 +339,17 @@ pub fn visit_sensitive(fields: &[Field], value: &Value, visit: &mut dyn FnMut(&V
                 if field.sensitive || field.write_only {
                     visit(inner);
                 }
-                if let Some((_, fields)) = field.nested() {
-                    visit_sensitive(fields, inner, visit);
+                match (field.nested(), inner) {
+                    // So looks a map where no schema says that it is one.
+                    (Some((Nesting::Map, fields)), Value::Object(elements)) => {
+                        elements.values().for_each(|value| visit_sensitive(fields, value, visit));
+                    }
+                    (Some((_, fields)), inner) => visit_sensitive(fields, inner, visit),
+                    (None, _) => {}
                 }
             }
         }
-        Value::List(values) | Value::Set(values) => {
+        Value::List(values) | Value::Set(values) | Value::Tuple(values) => {
             for value in values {
                 visit_sensitive(fields, value, visit);
             }

@@ -49,12 +49,12 @@ pub struct MoveFrom {
     pub type_name: String,
     /// The version of the source's schema.
     pub version: i64,
-    /// The source's attributes.
-    pub state: serde_json::Value,
+    /// The source's attributes, as [`tfplugin::json::decode_untyped`] reads them.
+    pub state: Value,
 }
 
-/// One version of a state's layout made into the next one.
-pub type Upgrade = fn(serde_json::Value) -> std::result::Result<serde_json::Value, String>;
+/// One version of a state's layout made into the next one, both without types ([`tfplugin::json::decode_untyped`]).
+pub type Upgrade = fn(Value) -> std::result::Result<Value, String>;
 
 /// A managed resource. Everything is a function of what it is given; what it talks to, it was made with.
 #[async_trait]
@@ -103,6 +103,10 @@ pub trait Resource: Send + Sync + 'static {
     async fn read(&self, context: &Context, state: Self::Model) -> Result<Option<Self::Model>>;
 
     /// Makes it what was planned, whether it exists or not.
+    ///
+    /// After an error the state is what it was before: what a create had made by then has to be found again by the next
+    /// one. To store what there is beside an error, report the error to the context and give the model: a new object is
+    /// then tainted, and made anew by the next apply.
     async fn apply(
         &self,
         context: &Context,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use dr_framework::{
-    Anything, Attr, Choice, Context, Diagnostics, Field, Model, Nesting, Path, Plan, Resource, Result, Set, Stopper,
-    Type, Value, async_trait, resource,
+    Anything, Attr, Choice, Context, DataSource, Diagnostics, Field, Model, Nesting, Path, Plan, Resource, Result,
+    Schema, Set, Stopper, Type, Value, async_trait, data_source, resource,
 };
+use proptest::prelude::{ProptestConfig, Strategy, prop_assert_eq, proptest};
 use tfplugin::Diagnostic;
 
 /// Where things go.
@@ -328,4 +329,194 @@ fn an_element_of_a_set_that_leaves_much_open_takes_no_other_elements_place() {
     let config = of([Value::string("a"), Value::Null]);
     let planned = dr_framework::plan::prepare(&Elements::fields(), Some(&prior), &config, &config);
     assert_eq!(planned, prior);
+}
+
+/// Objects in a set that may each have been several ones.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Ambiguous {
+    /// A set.
+    #[dr(optional)]
+    all: Attr<Set<Corner>>,
+}
+
+/// An element.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Corner {
+    /// Computed when left out.
+    #[dr(optional, computed)]
+    a: Attr<i64>,
+    /// Computed when left out.
+    #[dr(optional, computed)]
+    b: Attr<i64>,
+    /// Computed when left out.
+    #[dr(optional, computed)]
+    c: Attr<i64>,
+    /// Compared without case.
+    #[dr(optional, equal = counted)]
+    word: Attr<String>,
+}
+
+thread_local! {
+    /// How often two elements were compared.
+    static COMPARED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+fn counted(left: &Value, right: &Value) -> bool {
+    COMPARED.set(COMPARED.get() + 1);
+    same_letters(left, right)
+}
+
+/// A set of elements; 0 is what is left out.
+fn corners(all: impl IntoIterator<Item = ([i64; 3], &'static str)>) -> Value {
+    let number = |number: i64| if number == 0 { Value::Null } else { Value::Number(number.into()) };
+    let corner = |([a, b, c], word): ([i64; 3], &str)| {
+        let word = if word.is_empty() { Value::Null } else { Value::string(word) };
+        Value::object([("a", number(a)), ("b", number(b)), ("c", number(c)), ("word", word)])
+    };
+    Value::object([("all", Value::set(all.into_iter().map(corner)))])
+}
+
+fn planned_corners(prior: &Value, config: &Value) -> Value {
+    dr_framework::plan::prepare(&Ambiguous::fields(), Some(prior), config, config)
+}
+
+#[test]
+fn elements_of_a_set_share_out_what_was_there_so_that_most_of_them_stay() {
+    let prior = corners([([1, 1, 1], ""), ([1, 1, 3], ""), ([2, 2, 1], "")]);
+    // The first fits the first and the last, the others fit the first two.
+    let config = corners([([0, 0, 1], ""), ([0, 1, 0], ""), ([1, 0, 0], "")]);
+    assert_eq!(planned_corners(&prior, &config), prior);
+}
+
+/// The most elements that can stay, by trying everything.
+fn most_that_stay(prior: &[([i64; 3], &str)], config: &[([i64; 3], &str)]) -> usize {
+    let Some(((wanted, word), rest)) = config.split_first() else { return 0 };
+    let fits = |(there, other): &([i64; 3], &str)| {
+        wanted.iter().zip(there).all(|(wanted, there)| [0, *there].contains(wanted)) && word.eq_ignore_ascii_case(other)
+    };
+    let without = |taken: usize| [&prior[..taken], &prior[taken + 1..]].concat();
+    let takes = (0..prior.len()).filter(|place| fits(&prior[*place]));
+    takes.map(|place| 1 + most_that_stay(&without(place), rest)).fold(most_that_stay(prior, rest), usize::max)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_other_way_to_share_out_a_set_keeps_more(
+        prior in corner_texts(1), config in corner_texts(0),
+    ) {
+        let most = most_that_stay(&prior, &config);
+        let (prior, config) = (corners(prior), corners(config));
+        let planned = planned_corners(&prior, &config);
+        let all = |value: &Value| match value.attribute("all") {
+            Value::Set(all) => all.clone(),
+            other => panic!("{other:?} is no set"),
+        };
+        let stays = all(&planned).iter().filter(|corner| all(&prior).contains(corner)).count();
+        prop_assert_eq!(stays, most, "{:?}", planned);
+        prop_assert_eq!(all(&planned).len(), all(&config).len());
+    }
+}
+
+/// Different elements, each of numbers from `least`.
+fn corner_texts(least: i64) -> impl Strategy<Value = Vec<([i64; 3], &'static str)>> {
+    let number = || least..3;
+    let word = proptest::sample::select(vec!["", "x", "X"]);
+    let corner = ([number(), number(), number()], word);
+    proptest::collection::btree_set(corner, 0..5).prop_map(|all| all.into_iter().collect())
+}
+
+#[test]
+fn an_element_of_a_set_is_the_one_that_is_spelled_like_it() {
+    let prior = corners([([1, 1, 1], "hello"), ([2, 2, 2], "HELLO")]);
+    let config = corners([([0, 0, 0], "HELLO")]);
+    assert_eq!(planned_corners(&prior, &config), corners([([2, 2, 2], "HELLO")]));
+    let config = corners([([0, 0, 0], "Hello")]);
+    assert_eq!(planned_corners(&prior, &config), corners([([1, 1, 1], "hello")]));
+}
+
+#[test]
+fn a_large_set_is_planned_without_comparing_everything_with_everything() {
+    let words = |salt: i64| (1..=600_i64).map(move |index| ([index * salt, 0, 0], "word"));
+    let prior = corners((1..=600).map(|index| ([index, 5, 6], "word")));
+    for (config, least_kept) in [(corners(words(1)), 600), (corners(words(2)), 300)] {
+        COMPARED.set(0);
+        let planned = planned_corners(&prior, &config);
+        let Value::Set(planned) = planned.attribute("all") else { panic!("{planned:?}") };
+        let kept = planned.iter().filter(|corner| corner.is_wholly_known()).count();
+        assert_eq!((planned.len(), kept), (600, least_kept));
+        assert!(COMPARED.get() < 600 * 10, "{} comparisons", COMPARED.get());
+    }
+}
+
+/// What an answer to a question holds.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Asked {
+    /// Objects.
+    #[dr(optional)]
+    filters: Attr<Vec<Filter>>,
+    /// One.
+    #[dr(optional)]
+    one: Attr<Filter>,
+    /// Computed.
+    #[dr(computed)]
+    found: Attr<String>,
+}
+
+/// A filter.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Filter {
+    /// With a default.
+    #[dr(default = 3)]
+    least: Attr<i64>,
+    /// Computed.
+    #[dr(computed)]
+    matched: Attr<i64>,
+}
+
+struct Answers;
+
+#[async_trait]
+impl DataSource for Answers {
+    type Model = Asked;
+
+    fn type_name(&self) -> &'static str {
+        "dr_answers"
+    }
+
+    async fn read(&self, _: &Context, config: Asked) -> Result<Asked> {
+        Ok(config)
+    }
+}
+
+#[tokio::test]
+async fn what_a_data_source_computes_is_null_until_it_answers_at_any_depth() {
+    let filter = |least: Value| Value::object([("least", least), ("matched", Value::Null)]);
+    let asked = |least: fn() -> Value| {
+        let filters = Value::List(vec![filter(least())]);
+        Value::object([("filters", filters), ("one", filter(least())), ("found", Value::Null)])
+    };
+    let answer = data_source(Answers).read(&context(), &asked(|| Value::Null)).await;
+    assert_eq!(answer, Ok(asked(|| Value::Number(3_i64.into()))));
+}
+
+/// An object that the provider fills where the configuration has none.
+#[derive(Model, Clone, Debug, PartialEq)]
+struct Filled {
+    /// Computed when left out, with something that a user could have written.
+    #[dr(optional, computed)]
+    reference: Attr<Reference>,
+}
+
+#[test]
+fn an_object_that_leaves_the_configuration_stays_as_it_was() {
+    let of = |reference: Value| Value::object([("reference", reference)]);
+    let prior = of(Value::object([("kind", Value::string("thing")), ("uid", Value::Null)]));
+    let config = of(Value::Null);
+    let fields = Filled::fields();
+    let schema = Schema { attributes: fields.iter().map(Field::attribute).collect(), ..Schema::default() };
+    let proposed = dr_framework::conformance::proposed_new_state(&schema, &prior, &config);
+    assert_eq!(proposed, config, "the CLIs take what the provider filled in for what a user wrote");
+    assert_eq!(dr_framework::plan::prepare(&fields, Some(&prior), &config, &proposed), prior);
 }

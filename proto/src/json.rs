@@ -24,5 +24,17 @@ pub fn decode_lenient(bytes: &[u8], ty: &Type) -> Result<Value, ValueError> {
     decode::document(bytes, ty, decode::Unsupported::Dropped)
 }
 
+/// Reads JSON by its looks alone, for what no schema of today describes: an array is a tuple. Numbers stay exact.
+pub fn decode_untyped(bytes: &[u8]) -> Result<Value, ValueError> {
+    decode::untyped_document(bytes)
+}
+
+/// Writes what [`decode_untyped`] read, whatever became of it.
+pub fn encode_untyped(value: &Value) -> Result<String, ValueError> {
+    let mut text = String::new();
+    encode::untyped(value, 0, &mut text)?;
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests;

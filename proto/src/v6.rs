@@ -8,7 +8,7 @@ mod schema;
 mod tests;
 mod value;
 
-pub use value::{StateError, decode_state, decode_value, encode_value};
+pub use value::{StateError, decode_state, decode_untyped_state, decode_value, encode_value};
 
 use crate::ty::Type;
 use crate::type_json;

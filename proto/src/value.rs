@@ -74,6 +74,22 @@ impl Value {
         Value::Object(attributes.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 
+    /// An attribute of an object; null when there is none, or no object.
+    pub fn attribute(&self, name: &str) -> &Value {
+        match self {
+            Value::Object(attributes) => attributes.get(name).unwrap_or(&Value::Null),
+            _ => &Value::Null,
+        }
+    }
+
+    /// The text, if it is some.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Whether this is null, or a dynamic null.
     pub fn is_null(&self) -> bool {
         match self {

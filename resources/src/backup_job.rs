@@ -16,7 +16,7 @@ use crate::engines::table::{self, Concept};
 use crate::engines::velero::backup_block::VeleroBackupBlock;
 use crate::engines::volsync::backup_block::VolsyncBackupBlock;
 use crate::jobs::{self, PointModel, count, moment};
-use crate::ledger::{LastRun, LedgerError, LedgerStore, Record};
+use crate::ledger::{LastRun, LedgerStore, Record};
 use crate::reference::{Place, Reference};
 use crate::restore_job::SERIES;
 use crate::run::{
@@ -26,13 +26,15 @@ use crate::run::{
 use crate::shared::Shared;
 use crate::timeouts::{self, Deadline, Operation, Timeouts};
 use crate::validators;
+use crate::words::sentence;
 
 /// One backup, now: when the job is created, when its triggers change, and on destroy if asked for.
 ///
 /// A backup that failed or was killed runs again with the next apply. After it, the retention of its target is applied. It
 /// refuses to store a new or empty volume over older recovery points: restore first, and name the restore in `after`.
 ///
-/// A job is not imported: applying it takes over the run that the ledger holds.
+/// A job is not imported. Applied anew, as after a lost state, it stores one backup more, which does no harm; a run that a killed
+/// process had stored just now is ended, and not made again.
 #[derive(Model, Clone, Debug)]
 pub struct BackupJobModel {
     /// The job's name: lower-case letters, digits and hyphens.
@@ -273,13 +275,22 @@ impl BackupJobs {
         let name = model.name.text().unwrap_or_default();
         let action = format!("back up {name:?}");
         let OpenBackup { target, ledger, others, engine } = self.open(model)?.ok_or_else(not_known)?;
-        let after = After::of(&self.shared, &model.after, ledger.as_ref()).await?;
+        // Of a reference that does not say where, the storage may know.
+        let here = || Some((model.after.known()?.uid.text()?.to_owned(), ledger.clone()));
+        let after = jobs::run_of(&self.shared, &model.after).await?.or_else(here);
         let job = self.job(model, &target)?;
         let connection = model.target.known().map_or(Attr::Unknown, |target| target.connection.clone());
-        jobs::warn_of_token(context, &self.shared, &job.engine, &connection, deadline.limit()).await;
+        jobs::warn_of_token(
+            context,
+            &self.shared,
+            &job.engine,
+            connection.text().unwrap_or_default(),
+            deadline.limit(),
+        )
+        .await;
         let parts = BackupParts {
             ledger: ledger.as_ref(),
-            after: after.as_ref().map(|after| (after.key.as_str(), after.ledger(ledger.as_ref()))),
+            after: after.as_ref().map(|(key, ledger)| (key.as_str(), ledger.as_ref())),
             others: others.iter().map(AsRef::as_ref).collect(),
             engine: engine.as_ref(),
             cancel: deadline.cancel(),
@@ -308,8 +319,8 @@ impl BackupJobs {
             Diagnostics::error(
                 format!("Unable to delete the backup of {name:?}"),
                 format!(
-                    "{}.\n\nTo destroy the job and keep the backup, apply `deletion_policy = \"keep\"` first.",
-                    jobs::sentence(&error.to_string())
+                    "{}\n\nTo destroy the job and keep the backup, apply `deletion_policy = \"keep\"` first.",
+                    sentence(error)
                 ),
             )
         };
@@ -343,38 +354,6 @@ impl BackupJobs {
     }
 }
 
-/// The restore that a backup waits for, and where its record is.
-struct After {
-    key: String,
-    beside: Option<Arc<dyn LedgerStore>>,
-}
-
-impl After {
-    async fn of(shared: &Shared, after: &Attr<Reference>, storage: &dyn LedgerStore) -> Result<Option<Self>> {
-        let failed = |error: LedgerError| {
-            Diagnostics::error_at(Path::attribute("after"), "Unable to read the ledger", format!("{error}."))
-        };
-        let Some(key) = after.known().and_then(|after| after.uid.known().cloned()) else { return Ok(None) };
-        let beside = jobs::ledger_of(shared, after)?.map(|(_, ledger)| ledger);
-        // A restore into a folder whose parent can't be written leaves its record in the storage.
-        let elsewhere = match &beside {
-            Some(beside) => {
-                beside.read(&key).await.map_err(failed)?.is_none()
-                    && storage.read(&key).await.map_err(failed)?.is_some()
-            }
-            None => true,
-        };
-        Ok(Some(After { key, beside: beside.filter(|_| !elsewhere) }))
-    }
-
-    fn ledger<'a>(&'a self, storage: &'a dyn LedgerStore) -> &'a dyn LedgerStore {
-        match &self.beside {
-            Some(beside) => beside.as_ref(),
-            None => storage,
-        }
-    }
-}
-
 fn not_known() -> Diagnostics {
     Diagnostics::error(
         "Something is not known yet",
@@ -402,9 +381,7 @@ impl Resource for BackupJobs {
                     "The target's `access` is \"read_only\": nothing may be written there.",
                 ));
             }
-            if !target.store.is_unknown() {
-                found.extend(Place::from_reference(&target.store, &path).err().unwrap_or_default());
-            }
+            found.extend(Place::check(&target.store, &path));
             found.extend(config.block().map(|block| block.conflicts(target)).unwrap_or_default());
         }
         if let Attr::Known(after) = &config.after {
@@ -519,7 +496,11 @@ impl Resource for BackupJobs {
     }
 
     async fn import(&self, _: &Context, _: ImportBy) -> Result<Self::Model> {
-        Err(jobs::not_importable(self.type_name()))
+        Err(jobs::not_importable(
+            self.type_name(),
+            "Apply the job: it stores one backup more, which does no harm. Leave \"create\" out of `on` to store none until the \
+             triggers change.",
+        ))
     }
 
     async fn delete(&self, context: &Context, prior: BackupJobModel) -> Result<()> {
@@ -536,7 +517,8 @@ impl Resource for BackupJobs {
         self.run(context, &prior, Cause::Destroy, &deadline).await.map(drop).map_err(|mut failed| {
             failed.push(Diagnostic::error(
                 "The last backup before the destroy failed",
-                "Nothing was destroyed. To destroy without it, forget the job with a `removed` block or `state rm`.",
+                "Nothing was destroyed. To destroy without it, forget the job with a `removed` block that says \
+                 `lifecycle { destroy = false }`, or with `state rm`.",
             ));
             failed
         })

@@ -29,6 +29,7 @@ use crate::shared::Shared;
 use crate::timeouts::{self, Operation, Timeouts};
 use crate::validators;
 use crate::waiting::Patience;
+use crate::words::{ended, sentence};
 
 /// Backups that an engine takes by itself, by a cron line.
 ///
@@ -155,14 +156,13 @@ impl BackupSchedule {
 
     fn cron(&self) -> Result<Option<Cron>> {
         let Some(text) = self.cron.text() else { return Ok(None) };
-        let cron = Cron::parse(text).map_err(|error| {
-            Diagnostics::error_at(Path::attribute("cron"), "Unusable cron line", format!("{error}."))
-        })?;
+        let cron = Cron::parse(text)
+            .map_err(|error| Diagnostics::error_at(Path::attribute("cron"), "Unusable cron line", ended(error)))?;
         // One run tells whether the zone exists and whether the line ever comes true.
         let zone = self.time_zone.text().unwrap_or("UTC");
         crate::cron::next_runs(text, YEAR_BEGINS, 1, zone).map_err(|error| {
             let attribute = if error.argument() == Argument::TimeZone { "time_zone" } else { "cron" };
-            Diagnostics::error_at(Path::attribute(attribute), "Unusable schedule", format!("{error}."))
+            Diagnostics::error_at(Path::attribute(attribute), "Unusable schedule", ended(error))
         })?;
         Ok(Some(cron))
     }
@@ -257,12 +257,11 @@ impl BackupSchedules {
     /// Refuses to begin before the restore's verdict, and to store something new over older points.
     async fn guard(&self, context: &Context, planned: &BackupSchedule, creates: bool) -> Result<()> {
         let action = format!("schedule {:?}", planned.name.text().unwrap_or_default());
-        let failed =
-            |error: &dyn std::error::Error| Diagnostics::error(format!("Unable to {action}"), format!("{error}."));
-        let after = jobs::ledger_of(&self.shared, &planned.after)?;
+        let failed = |error: &dyn std::error::Error| Diagnostics::error(format!("Unable to {action}"), sentence(error));
+        let after = jobs::run_of(&self.shared, &planned.after).await?;
         if let Some((key, ledger)) = &after
             && let Some(warning) = run::check_after(ledger.as_ref(), key).await.map_err(|error| {
-                let detail = format!("{error}.");
+                let detail = sentence(&error);
                 Diagnostics::error_at(Path::attribute("after"), format!("Unable to {action}"), detail)
             })?
         {
@@ -281,11 +280,7 @@ impl BackupSchedules {
         let records = run::records(&ledgers).await.map_err(|error| failed(&error))?;
         for history in &histories {
             run::check_first_backup(&history.points, &history.probe, &records).map_err(|error| {
-                Diagnostics::error_at(
-                    Path::attribute("first_backup"),
-                    format!("Unable to {action}"),
-                    format!("{error}."),
-                )
+                Diagnostics::error_at(Path::attribute("first_backup"), format!("Unable to {action}"), ended(error))
             })?;
         }
         Ok(())
@@ -554,7 +549,11 @@ impl Resource for BackupSchedules {
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
         let limit = timeouts::of(&planned.timeouts, operation, timeouts::DECLARATIVE);
         let patience = timeouts::patience(&planned.timeouts, operation);
-        let work = self.put(context, prior, planned, patience);
+        let seat = planned.registered_at();
+        let work = async {
+            jobs::warn_of_token(context, &self.shared, seat.engine, &seat.connection, limit).await;
+            self.put(context, prior, planned, patience).await
+        };
         timeouts::within(context, "making the backup schedule", limit, work).await
     }
 

@@ -15,7 +15,10 @@ pub fn refuse_destroy(policy: &Attr<String>, name: &Attr<String>, in_drill: bool
         ),
         Some("delete") if in_drill => refuse(
             "Nothing is deleted in a drill",
-            format!("`deletion_policy` of {name:?} is \"delete\", and the provider's `mode` is \"drill\"."),
+            format!(
+                "`deletion_policy` of {name:?} is \"delete\", the provider's `mode` is \"drill\", and what would go was not made by \
+                 a drill. Destroy it without `mode`; to forget it, use a `removed` block or `state rm`."
+            ),
         ),
         _ => Ok(()),
     }

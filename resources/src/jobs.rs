@@ -11,11 +11,12 @@ use jiff::Timestamp;
 use crate::clock;
 use crate::engines::restic::model as restic;
 use crate::engines::table::{self, LedgerPlace};
-use crate::ledger::{ConfigMapLedger, LedgerStore, PathLedger, PinnedPoint, Triggers};
+use crate::ledger::{ConfigMapLedger, LedgerError, LedgerStore, PathLedger, PinnedPoint, Triggers};
 use crate::reference::Reference;
-use crate::run::{Candidate, RunError};
+use crate::run::{Candidate, RunError, left};
 use crate::shared::Shared;
 use crate::timeouts::Deadline;
+use crate::words::{ended, sentence};
 
 /// A recovery point.
 #[derive(Model, Clone, Debug, Default, PartialEq)]
@@ -88,8 +89,9 @@ pub fn triggers(triggers: &Attr<BTreeMap<String, Attr<String>>>) -> Option<Trigg
 pub type RunOf = (String, Arc<dyn LedgerStore>);
 
 /// The run that an `after` names, and the ledger that holds its record; none while it names none yet.
-pub fn ledger_of(shared: &Shared, after: &Attr<Reference>) -> Result<Option<RunOf>, Diagnostics> {
+pub async fn run_of(shared: &Shared, after: &Attr<Reference>) -> Result<Option<RunOf>, Diagnostics> {
     let Some(after) = after.known() else { return Ok(None) };
+    let path = Path::attribute("after");
     let (Some(key), Some(connection), Some(scope)) = (after.uid.text(), after.connection.text(), after.scope.text())
     else {
         return Ok(None);
@@ -97,15 +99,31 @@ pub fn ledger_of(shared: &Shared, after: &Attr<Reference>) -> Result<Option<RunO
     let engine = after.engine.text().and_then(table::engine);
     let ledger: Option<Arc<dyn LedgerStore>> = match engine.map(|engine| engine.ledger_place) {
         Some(LedgerPlace::Path) => {
-            PathLedger::new(&PathBuf::from(format!("/{scope}"))).map(|ledger| Arc::new(ledger) as _)
+            let beside = PathLedger::new(&PathBuf::from(format!("/{scope}"))).map(|ledger| Arc::new(ledger) as _);
+            let storage = restic::ledger_in_storage(shared, after, &path)?;
+            holding(key, beside, storage)
+                .await
+                .map_err(|error| Diagnostics::error_at(path, "Unable to read the ledger", ended(error)))?
         }
         Some(LedgerPlace::Namespace) => shared
-            .cluster(connection, &Path::attribute("after").then("connection"))?
+            .cluster(connection, &path.then("connection"))?
             .map(|cluster| Arc::new(ConfigMapLedger::new(cluster, scope)) as _),
         // No restore has its record there.
         Some(LedgerPlace::Store) | None => None,
     };
     Ok(ledger.map(|ledger| (key.to_owned(), ledger)))
+}
+
+/// The ledger that holds the record of a restore to a path: the one beside it, or, where its parent can't be written, that in
+/// the storage.
+async fn holding(
+    key: &str,
+    beside: Option<Arc<dyn LedgerStore>>,
+    storage: Option<Arc<dyn LedgerStore>>,
+) -> Result<Option<Arc<dyn LedgerStore>>, LedgerError> {
+    let (Some(beside), Some(storage)) = (&beside, &storage) else { return Ok(beside.or(storage)) };
+    let is_beside = beside.read(key).await?.is_some() || storage.read(key).await?.is_none();
+    Ok(Some(if is_beside { beside.clone() } else { storage.clone() }))
 }
 
 /// The texts of a list in which everything is known.
@@ -116,14 +134,15 @@ pub fn texts(list: &Attr<Vec<Attr<String>>>) -> Vec<String> {
 /// A failed run as a diagnostic: what failed, why, and how to go on.
 pub fn failed(action: &str, error: &RunError, deadline: &Deadline) -> Diagnostics {
     if deadline.is_expired()
-        && let RunError::Interrupted { key, .. } = error
+        && let RunError::Interrupted { key, object, .. } = error
     {
+        let left = left(object);
         return Diagnostics::error(
             format!("Unable to {action}: it took too long"),
-            format!("Run {key} is where it was; `timeouts` allows more. Apply again: it goes on there."),
+            format!("Run {key} is where it was; `timeouts` allows more. Apply again: it goes on there{left}."),
         );
     }
-    let mut detail = format!("{}.", sentence(&error.to_string()));
+    let mut detail = sentence(error);
     let mut cause = std::error::Error::source(error).and_then(std::error::Error::source);
     while let Some(error) = cause {
         let text = error.to_string();
@@ -148,46 +167,35 @@ pub fn failed(action: &str, error: &RunError, deadline: &Deadline) -> Diagnostic
     }
 }
 
-/// A text as the beginning of a sentence.
-pub fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-/// Why a job can't be imported.
-pub fn not_importable(type_name: &str) -> Diagnostics {
+/// Why a job can't be imported, and what an apply does instead.
+pub fn not_importable(type_name: &str, instead: &str) -> Diagnostics {
     Diagnostics::error(
         format!("{type_name} is not imported"),
-        "A job is a record of a run, and the ledger beside its target holds it. Apply the job with the same name, target \
-         and triggers: it adopts the run that the ledger holds, and a restore that succeeded is not run again.",
+        format!("A job is a record of a run, and the ledger beside its target holds it. {instead}"),
     )
 }
 
 /// Tells the user what there is to say of something beside a result.
 pub fn report(shared: &Shared, context: &Context, subject: &str, warnings: &[String]) {
     for warning in warnings {
-        warn(shared, context, &format!("About {subject}"), format!("{}.", sentence(warning)));
+        warn(shared, context, &format!("About {subject}"), sentence(warning));
     }
 }
 
 /// Warns. The command lines show one of several warnings with the same summary, of whatever resource, so each has its number.
 pub fn warn(shared: &Shared, context: &Context, summary: &str, detail: String) {
-    let number = match shared.register.times_told(summary) {
+    let number = match shared.times_told(summary) {
         1 => String::new(),
         number => format!(" ({number})"),
     };
     context.report(Diagnostic::warning(format!("{summary}{number}"), detail));
 }
 
-/// Warns, once for each connection, of a token that ends before a job in a cluster has to. `engine` is the job's.
-pub async fn warn_of_token(
-    context: &Context,
-    shared: &Shared,
-    engine: &str,
-    connection: &Attr<String>,
-    limit: Duration,
-) {
-    let (false, Some(connection)) = (engine == restic::ENGINE, connection.text()) else { return };
+/// Warns, once for each connection, of a token that ends before what is done in a cluster has to. `engine` is that of its block.
+pub async fn warn_of_token(context: &Context, shared: &Shared, engine: &str, connection: &str, limit: Duration) {
+    if engine == restic::ENGINE {
+        return;
+    }
     let Ok(Some(cluster)) = shared.cluster(connection, &Path::default()) else { return };
     let Ok(ends) = clock::now().checked_add(limit) else { return };
     let Some(expires) = cluster.token_expires().await.filter(|expires| *expires < ends) else { return };
@@ -195,9 +203,36 @@ pub async fn warn_of_token(
         context.report(Diagnostic::warning(
             format!("The token of connection `{connection}` may end too early"),
             format!(
-                "It is good until {expires}, and a job may take until {ends}. A token by `exec` or `token_file` is read \
-                 again when it has ended; a smaller `timeouts` ends the job first."
+                "It is good until {expires}, and what is done with it may take until {ends}. A token by `exec` or `token_file` \
+                 is read again when it has ended; a smaller `timeouts` ends the work first."
             ),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{JobKind, Record, StoreLedger};
+    use crate::store::local::LocalStore;
+
+    #[tokio::test]
+    async fn the_record_that_a_backup_waits_for_is_found_beside_the_path_or_in_the_storage_of_the_restore() {
+        let folder = tempfile::tempdir().unwrap();
+        let beside: Arc<dyn LedgerStore> = Arc::new(PathLedger::new(&folder.path().join("docs")).unwrap());
+        let in_storage = Arc::new(LocalStore::new(folder.path().join("repo.dr")));
+        let storage: Arc<dyn LedgerStore> = Arc::new(StoreLedger::new(in_storage, ""));
+        let found =
+            async || holding("1", Some(beside.clone()), Some(storage.clone())).await.unwrap().unwrap().describe();
+        assert_eq!(found().await, beside.describe(), "it left no record");
+        for written in [&storage, &beside] {
+            let record = Record::new(JobKind::Restore, "1", "docs", "restic", "/srv/docs");
+            let acquired = written.acquire(&record).await.unwrap();
+            acquired.lease.write(&record).await.unwrap();
+            acquired.lease.release().await;
+            assert_eq!(found().await, written.describe());
+        }
+        let only = holding("1", None, Some(storage.clone())).await.unwrap();
+        assert_eq!(only.unwrap().describe(), storage.describe(), "nothing lies beside `/`");
     }
 }

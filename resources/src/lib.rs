@@ -32,3 +32,4 @@ pub mod store;
 pub mod timeouts;
 pub mod validators;
 pub mod waiting;
+pub mod words;

@@ -1,7 +1,6 @@
 //! States of `kubernetes_manifest` and `kubectl_manifest` that a `moved` block gives to a resource of this provider.
 
-use dr_framework::{Attr, Diagnostics, MoveFrom, Result};
-use serde_json::Value;
+use dr_framework::{Attr, Diagnostics, MoveFrom, Result, Value};
 
 use crate::backup_target::Imported;
 use crate::reference::Reference;
@@ -26,18 +25,21 @@ impl Manifest {
         let (api_version, kind, metadata) = match source.type_name.as_str() {
             "kubernetes_manifest" => {
                 // An attribute of any type is stored beside its type.
-                let manifest = state["manifest"].get("value").unwrap_or(&state["manifest"]);
-                (&manifest["apiVersion"], &manifest["kind"], &manifest["metadata"])
+                let manifest = match state.attribute("manifest") {
+                    bare if bare.attribute("value").is_null() => bare,
+                    typed => typed.attribute("value"),
+                };
+                (manifest.attribute("apiVersion"), manifest.attribute("kind"), manifest.attribute("metadata"))
             }
-            "kubectl_manifest" => (&state["api_version"], &state["kind"], state),
+            "kubectl_manifest" => (state.attribute("api_version"), state.attribute("kind"), state),
             _ => return None,
         };
-        let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = |value: &Value| value.text().filter(|text| !text.is_empty()).map(str::to_owned);
         Some(Manifest {
             group: text(api_version)?.split_once('/')?.0.to_owned(),
             kind: text(kind)?,
-            namespace: text(&metadata["namespace"])?,
-            name: text(&metadata["name"])?,
+            namespace: text(metadata.attribute("namespace"))?,
+            name: text(metadata.attribute("name"))?,
         })
     }
 }
@@ -83,8 +85,9 @@ mod tests {
 
     use super::*;
 
-    fn source(type_name: &str, state: Value) -> MoveFrom {
+    fn source(type_name: &str, state: serde_json::Value) -> MoveFrom {
         let provider = "registry.terraform.io/hashicorp/kubernetes".to_owned();
+        let state = tfplugin::json::decode_untyped(state.to_string().as_bytes()).expect("it is JSON");
         MoveFrom { provider, type_name: type_name.to_owned(), version: 1, state }
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use dr_framework::{
-    AnyDataSource, AnyResource, Context, Diagnostics, Function, Path, Provider, Redactor, Result, async_trait,
-    data_source, resource,
+    AnyDataSource, AnyResource, Context, Diagnostic, Diagnostics, Function, Path, Provider, Redactor, Result,
+    async_trait, data_source, resource,
 };
 
 use crate::backup_job::BackupJobs;
@@ -42,13 +42,16 @@ impl Provider for Dr {
         config.check()
     }
 
-    async fn configure(&self, _: &Context, config: Settings) -> Result<()> {
+    async fn configure(&self, context: &Context, config: Settings) -> Result<()> {
         if config.mode.is_unknown() || config.drill.is_unknown() {
             return Err(Diagnostics::error_at(
                 Path::attribute("mode"),
                 "The mode is not known yet",
                 "`mode` and `drill` have to be known while planning, or a drill could be planned as the real thing.",
             ));
+        }
+        if let Some(drill) = config.drill_in_words() {
+            context.report(Diagnostic::warning("This is a drill", drill).at(Path::attribute("mode")));
         }
         self.shared.configure(config);
         Ok(())

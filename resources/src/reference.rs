@@ -2,11 +2,13 @@
 
 use dr_framework::{Attr, Diagnostics, Model, Path};
 
+use crate::settings::DEFAULT;
+
 /// A reference to a target, a job or a store: `dr_backup_target.docs.ref`. One object type for all of them; what is left
 /// out is null.
 #[derive(Model, Clone, Debug, Default, PartialEq)]
 pub struct Reference {
-    /// What it names: `backup_target`, `backup_job`, `restore_job`, or `store`.
+    /// What it names: `backup_target`, `backup_schedule`, `backup_job`, `restore_job`, or `store`.
     #[dr(required)]
     pub kind: Attr<String>,
     /// The engine: `restic`, `velero`, `k8up` or `volsync`.
@@ -114,6 +116,11 @@ impl Place {
         }
     }
 
+    /// What is missing in the `store` leaf of a reference; nothing while it is unknown.
+    pub fn check(store: &Attr<ReferencedStore>, path: &Path) -> Diagnostics {
+        Place::from_reference(store, path).err().unwrap_or_default()
+    }
+
     /// Out of the `store` leaf of a reference: `None` while something in it is unknown.
     pub fn from_reference(store: &Attr<ReferencedStore>, path: &Path) -> Result<Option<Place>, Diagnostics> {
         let incomplete = |leaf: &str| {
@@ -139,7 +146,7 @@ impl Place {
             None if store.kind.is_unknown() => Ok(None),
             Some("local") => Ok(leaf(&store.path, "path")?.map(|path| Place::Local { path })),
             Some("s3") => {
-                let connection = leaf(&store.connection.clone().or("default".into()), "connection")?;
+                let connection = leaf(&store.connection.clone().or(DEFAULT.into()), "connection")?;
                 let bucket = leaf(&store.bucket, "bucket")?;
                 let prefix = leaf(&store.prefix.clone().or("".into()), "prefix")?;
                 Ok(match (connection, bucket, prefix) {

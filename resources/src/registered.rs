@@ -190,15 +190,31 @@ impl Registration<'_> {
                 self.objects.remove_former(known).await.map_err(failed)?;
             }
         }
-        let warnings = self.objects.settle().await.map_err(failed)?;
+        let warnings = match self.objects.settle().await {
+            Ok(warnings) => warnings,
+            Err(failure) => return Err(failed(self.undone(failure, &found).await)),
+        };
         jobs::report(self.shared, self.context, &self.objects.what(), &warnings);
         Ok(Memory { uid: Some(found.uid), server_uid: Some(server_uid) })
+    }
+
+    /// A failure of which no state will know: what was made just now is removed again.
+    async fn undone(&self, failure: Failure, found: &Found) -> Failure {
+        if !found.made {
+            return failure;
+        }
+        let what = match self.objects.remove(&found.uid).await {
+            Ok(()) => "What was made for it is removed again".to_owned(),
+            Err(left) => format!("What was made for it is still there, and could not be removed: {left}"),
+        };
+        Failure { message: format!("{}. {what}", failure.message.trim_end_matches('.')), ..failure }
     }
 
     async fn put(&self, known: Option<&str>, adopt: Adopt, server_uid: &str) -> Result<Found> {
         let _turn = self.shared.turn(&self.seat.object(server_uid)).await;
         let found = self.objects.put(known, adopt).await.map_err(|error| match error {
             NotPut::Exists { what, maker } => self.exists(&what, maker.as_deref()),
+            NotPut::AboutAnother { .. } => self.of_another(&error.to_string()),
             NotPut::Engine(failure) => self.failed("apply", &failure),
         })?;
         // Whoever had it before, and is destroyed or renamed in the same apply, must not take it away.
@@ -289,6 +305,18 @@ impl Registration<'_> {
             Blame::Store | Blame::Secret => diagnostic.at(Path::attribute("store")).into(),
             Blame::Block => diagnostic.at(Path::attribute(self.seat.engine)).into(),
         }
+    }
+
+    fn of_another(&self, conflict: &str) -> Diagnostics {
+        Diagnostics::error_at(
+            Path::attribute("name"),
+            "It exists already",
+            format!(
+                "{conflict}. Another state may hold it: nothing was changed. Give this one another name. To take it over as it is \
+                 configured here, import it, or set `adopt = \"always\"`:\n\n  tofu import ADDRESS '{}'",
+                self.seat.import_id()
+            ),
+        )
     }
 
     fn exists(&self, what: &str, maker: Option<&str>) -> Diagnostics {

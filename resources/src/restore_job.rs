@@ -11,21 +11,23 @@ use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
 use crate::engines::k8up::restore_block::K8upRestoreBlock;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::quiesce::QuiesceModel;
+use crate::engines::restic::machine;
 use crate::engines::restic::model::ResticRestore;
-use crate::engines::table::{self, Concept, EmptyProbe, HandOver, QuiesceOrder};
+use crate::engines::table::{self, Concept, EmptyProbe, HandOver, LedgerPlace, QuiesceOrder};
 use crate::engines::velero::restore_block::VeleroRestoreBlock;
 use crate::engines::volsync::restore_block::VolsyncRestoreBlock;
-use crate::jobs::{self, PointModel, count, moment, sentence};
-use crate::ledger::{LastRun, LedgerError, LedgerStore, Record, standing_record};
+use crate::jobs::{self, PointModel, count, moment};
+use crate::ledger::{LastRun, LedgerError, LedgerStore, Record};
 use crate::reference::{Place, Reference};
 use crate::registered;
 use crate::run::{
-    self, Candidate, Change, DataSource, Foreseen, Listing, OnFailure, OnMissing, Planned, PlannedPoint, PointChoice,
-    Prior, Refreshed, RestoreJob, RestoreParts, RestoreResult, Standing, TargetState, When,
+    self, Candidate, Change, DataSource, Foreseen, Listing, Locality, Memory, OnFailure, OnMissing, Planned,
+    PlannedPoint, PointChoice, Prior, Refreshed, RestoreJob, RestoreParts, RestoreResult, Standing, TargetState, When,
 };
 use crate::shared::{Reached, Shared};
 use crate::store::siblings::Siblings;
 use crate::timeouts::{self, Deadline, Operation, Timeouts};
+use crate::words::{ended, sentence};
 use crate::{clock, validators};
 use sha2::{Digest, Sha256};
 
@@ -414,6 +416,7 @@ impl RestoreJobs {
             engine: model.block().map(RestoreBlock::engine).unwrap_or_default().to_owned(),
             server_uid,
             target,
+            locality: None,
             triggers: jobs::triggers(&model.triggers).ok_or_else(not_known)?,
             series: SERIES.to_owned(),
             when: model.when(),
@@ -450,11 +453,7 @@ impl RestoreJobs {
         };
         let Ok(job) = self.job(planned, target, Some(connection.to_owned())) else { return Ok(()) };
         self.shared.register.run(&job.key(), &job.restores, (&job.name, &job.target)).map_err(|conflict| {
-            Diagnostics::error_at(
-                Path::attribute("name"),
-                "Two jobs are one run",
-                format!("{}.", sentence(&conflict.to_string())),
-            )
+            Diagnostics::error_at(Path::attribute("name"), "Two jobs are one run", sentence(conflict))
         })
     }
 
@@ -464,7 +463,8 @@ impl RestoreJobs {
         if model.server_uid.is_unknown() {
             return None;
         }
-        let target = model.block()?.destination(&self.shared, model.source.known()?).ok()??;
+        let block = model.block().filter(|block| block.has_certain_key(&self.shared))?;
+        let target = block.destination(&self.shared, model.source.known()?).ok()??;
         self.job(model, target, model.server_uid.known().cloned()).ok().map(|job| job.key())
     }
 
@@ -486,8 +486,8 @@ impl RestoreJobs {
         }
     }
 
-    /// Shows what a run would do now; apply pins its own point.
-    async fn preview(&self, context: &Context, planned: &RestoreJobModel, reasons: &[String]) {
+    /// Shows what a run would do now; apply pins its own point. That a new job, which waits for a loss, restores nothing is no news.
+    async fn preview(&self, context: &Context, planned: &RestoreJobModel, reasons: &[String], is_new: bool) {
         let name = planned.name.text().unwrap_or("a restore job");
         let why = reasons.join(" and ");
         let (summary, detail) = match self.foresee(planned).await {
@@ -504,10 +504,11 @@ impl RestoreJobs {
                     detail.push_str(&format!("\nSteps: {}.", steps.join("; ")));
                 }
                 if let Some(damage) = damage {
-                    detail.push_str(&format!("\n{}.", sentence(&damage)));
+                    detail.push_str(&format!("\n{}", sentence(&damage)));
                 }
                 (format!("A restore will run for {name}"), detail)
             }
+            Ok(Some(Outlook { foreseen: Foreseen::Nothing(_), .. })) if is_new => return,
             Ok(Some(Outlook { foreseen: Foreseen::Nothing(nothing), .. })) => (
                 format!("Nothing will be restored for {name}"),
                 format!("The job runs because {why}, and as things are now that restores nothing: {nothing}."),
@@ -517,7 +518,7 @@ impl RestoreJobs {
                 format!(
                     "It runs because {why}. As things are now it would fail: {}\nIf nothing that is applied before it changes \
                      that, apply ends with this error.",
-                    stop(failure)
+                    ended(failure)
                 ),
             ),
         };
@@ -533,7 +534,11 @@ impl RestoreJobs {
         let listing = open.engine.list().await.map_err(|error| error.to_string())?;
         let records = self.shared.records(open.ledger.as_ref()).await.map_err(|error| error.to_string())?;
         let Ok(job) = self.job(planned, open.target.clone(), open.server_uid.clone()) else { return Ok(None) };
-        let foreseen = run::foresee(&job, &records, &listing, &probe).map_err(|error| error.to_string())?;
+        let job = RestoreJob { locality: locality(&open, &probe), ..job };
+        let siblings = self.siblings(source).map_err(|found| in_words(&found))?;
+        let memory = Memory { storage: Some(open.storage.as_ref()), siblings: siblings.as_ref() };
+        let foreseen =
+            run::foresee(&job, &records, &listing, &probe, &memory).await.map_err(|error| error.to_string())?;
         let effect = match probe.state {
             TargetState::Present | TargetState::Partial => {
                 format!("It overwrites {}", block.overwritten(&open.target))
@@ -631,8 +636,12 @@ impl RestoreJobs {
             true => None,
             false => block.pause(&self.shared, source, &quiesce).await?,
         };
-        let OpenRestore { target, server_uid, ledger, storage, engine, may_save } =
-            block.open(&self.shared, source, model.landmark()).await?.ok_or_else(not_known)?;
+        let open = block.open(&self.shared, source, model.landmark()).await?.ok_or_else(not_known)?;
+        let locality = match lies_with_others(&open) {
+            true => locality(&open, &open.engine.probe().await.map_err(|error| unseen(&action, &error))?),
+            false => None,
+        };
+        let OpenRestore { target, server_uid, ledger, storage, engine, may_save } = open;
         if let (Some(seen), Some(found)) = (model.server_uid.known(), &server_uid)
             && seen != found
         {
@@ -643,14 +652,20 @@ impl RestoreJobs {
                 ),
             ));
         }
-        let job = RestoreJob { approved, ..self.job(model, target, server_uid.clone())? };
+        let job = RestoreJob { approved, locality, ..self.job(model, target, server_uid.clone())? };
         let siblings = self.siblings(source)?;
         let (connection, _) = block.place(source);
-        jobs::warn_of_token(context, &self.shared, block.engine(), &connection, deadline.limit()).await;
+        jobs::warn_of_token(
+            context,
+            &self.shared,
+            block.engine(),
+            connection.text().unwrap_or_default(),
+            deadline.limit(),
+        )
+        .await;
         let parts = RestoreParts {
             ledger: ledger.as_ref(),
-            storage: Some(storage.as_ref()),
-            siblings: siblings.as_ref(),
+            memory: Memory { storage: Some(storage.as_ref()), siblings: siblings.as_ref() },
             engine: engine.as_ref(),
             pause: pause.as_deref(),
             safety: if may_save { Some(engine.as_ref()) } else { None },
@@ -662,13 +677,12 @@ impl RestoreJobs {
         let run = run::restore(&job, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
         // The plan of the same apply speaks of the job.
         jobs::report(&self.shared, context, &format!("the restore of {name}"), &run.warnings);
-        let unseen = |error: &dyn std::error::Error| Diagnostics::error(action.clone(), format!("{error}."));
-        let probe = engine.probe().await.map_err(|error| unseen(&error))?;
+        let probe = engine.probe().await.map_err(|error| unseen(&action, &error))?;
         let standing = match model.performs() {
             true => None,
             false => {
-                let record = ledger.read(&run.key).await.map_err(|error| unseen(&error))?;
-                Some(engine.standing(record.as_ref()).await.map_err(|error| unseen(&error))?)
+                let record = ledger.read(&run.key).await.map_err(|error| unseen(&action, &error))?;
+                Some(engine.standing(record.as_ref()).await.map_err(|error| unseen(&action, &error))?)
             }
         };
         Ok(Done { run, probe, server_uid, file_system: engine.landmark(), standing })
@@ -748,6 +762,21 @@ impl RestoreJobs {
         Some(format!("{} {connection} {}/{}", block.engine(), scope.text()?, name?))
     }
 
+    /// A folder that a target keeps its backups in is nothing to restore to.
+    fn claim_destination(&self, planned: &RestoreJobModel) -> Result<()> {
+        let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return Ok(()) };
+        let beside = table::engine(block.engine()).map(|engine| engine.ledger_place) == Some(LedgerPlace::Path);
+        let Some(path) = block.destination(&self.shared, source)?.filter(|_| beside) else { return Ok(()) };
+        let job = format!("dr_restore_job {:?}", planned.name.text().unwrap_or_default());
+        self.shared.register.destination(self.shared.exclusive(&Place::Local { path }), &job).map_err(|conflict| {
+            Diagnostics::error_at(
+                Path::attribute(block.engine()).then("to"),
+                "A restore into a repository",
+                sentence(conflict),
+            )
+        })
+    }
+
     /// Two jobs that hand over by one name would take each other's away.
     fn claim_image(&self, planned: &RestoreJobModel) -> Result<()> {
         let (Some(block), Some(source)) = (planned.block(), planned.source.known()) else { return Ok(()) };
@@ -770,11 +799,10 @@ impl RestoreJobs {
     async fn record_standing(
         &self,
         ledger: &dyn LedgerStore,
-        key: &str,
-        target: &str,
+        job: &RestoreJob,
     ) -> std::result::Result<Option<Record>, Arc<LedgerError>> {
         let records = self.shared.records(ledger).await?;
-        Ok(standing_record(&records, key, target).cloned())
+        Ok(job.standing(&records).cloned())
     }
 
     async fn refresh(&self, context: &Context, state: RestoreJobModel) -> Result<RestoreJobModel> {
@@ -785,15 +813,12 @@ impl RestoreJobs {
             None => None,
         };
         let Some(Look { target, server_uid, probe, ledger }) = look else { return Ok(state) };
-        let Ok(key) = self.job(&state, target.clone(), server_uid.clone()).map(|job| job.key()) else {
-            return Ok(state);
-        };
+        let Ok(job) = self.job(&state, target, server_uid.clone()) else { return Ok(state) };
         let name = state.name.text().unwrap_or_default();
         let record = match &ledger {
-            Some(beside) => self
-                .record_standing(beside.as_ref(), &key, &target)
-                .await
-                .map_err(|error| refresh_failed(name, &error))?,
+            Some(beside) => {
+                self.record_standing(beside.as_ref(), &job).await.map_err(|error| refresh_failed(name, &error))?
+            }
             None => None,
         };
         let last_run = record.as_ref().map_or(LastRun::None, Record::last_run);
@@ -802,6 +827,13 @@ impl RestoreJobs {
             let subject = format!("the restore of {name}");
             jobs::report(&self.shared, context, &subject, std::slice::from_ref(&probe.evidence));
         }
+        if let Some(warning) = record
+            .as_ref()
+            .and_then(|record| made_anew(record, &probe))
+            .filter(|_| state.performs() && server_uid.is_some())
+        {
+            jobs::report(&self.shared, context, &format!("the restore of {name}"), &[warning]);
+        }
         let wanted = record.is_none() || run::wants_candidate(probe.state, last_run, state.when()) || !state.performs();
         let open = match state.block() {
             Some(block) if wanted => block.open(&self.shared, source, landmark).await.ok().flatten(),
@@ -809,11 +841,14 @@ impl RestoreJobs {
         };
         // The folder may be one whose parent can't be written: then the storage holds the record.
         let record = match (record, &open) {
-            (None, Some(open)) => match self.record_standing(open.ledger.as_ref(), &key, &target).await {
-                Ok(record) => record,
-                // Storage that can't be reached leaves what is known as it was.
-                Err(_) => return Ok(state),
-            },
+            (None, Some(open)) => {
+                let job = RestoreJob { locality: locality(open, &probe), ..job };
+                match self.record_standing(open.ledger.as_ref(), &job).await {
+                    Ok(record) => record,
+                    // Storage that can't be reached leaves what is known as it was.
+                    Err(_) => return Ok(state),
+                }
+            }
             (record, _) => record,
         };
         let last_run = record.as_ref().map_or(LastRun::None, Record::last_run);
@@ -840,7 +875,7 @@ impl RestoreJobs {
         };
         if let Some(damage) = listing.as_ref().and_then(Listing::damage).filter(|_| matches!(picked, Some(Some(_)))) {
             let summary = format!("A recovery point for {} can't be read", state.name.text().unwrap_or_default());
-            jobs::warn(&self.shared, context, &summary, format!("{}.", sentence(&damage)));
+            jobs::warn(&self.shared, context, &summary, sentence(&damage));
         }
         let seen = Some((server_uid, judged, record.as_ref()));
         let refreshed = run::refresh(state.refreshed(), seen, state.when(), |pin| picked.unwrap_or(pin));
@@ -855,6 +890,23 @@ impl RestoreJobs {
     }
 }
 
+/// That what is there is not what the last run ended with: somebody made it anew, as GitOps does, and what was in
+/// it may be lost although nothing is missing.
+fn made_anew(record: &Record, probe: &run::Probe) -> Option<String> {
+    let mut before = record.incarnation.as_deref()?.split(',');
+    let ended = record.last_run() == LastRun::Succeeded && probe.state == TargetState::Present;
+    if !ended || before.all(|part| probe.shares(part)) {
+        return None;
+    }
+    let born = probe.born.map(|born| format!(" at {born}")).unwrap_or_default();
+    Some(format!(
+        "{} was made anew{born}, after the last run of this job and by somebody else. If what was in it is lost, set \
+         `when = \"always\"` and change `triggers`. If it holds what it should, change `triggers` alone, and the job takes note \
+         of it",
+        record.target
+    ))
+}
+
 /// The point that a run would take now, none where that can't be told (the plan says why); whether there is provably nothing
 /// to take; and all that there is. Nothing where the storage can't be listed.
 async fn pick(
@@ -867,6 +919,20 @@ async fn pick(
     let picked = run::pick(&listing.points, record, &state.choice(), state.when(), probe.born);
     let first_use = listing.points.is_empty() && listing.first_use == run::FirstUse::Proven;
     Some((picked, first_use, listing))
+}
+
+/// Whether the record of a restore to a path lies in the storage, where those of other machines lie too.
+fn lies_with_others(open: &OpenRestore) -> bool {
+    open.server_uid.is_none() && !open.ledger.lease_covers_target()
+}
+
+/// Which target of its name it is, where records of several machines lie together.
+fn locality(open: &OpenRestore, probe: &run::Probe) -> Option<Locality> {
+    lies_with_others(open).then(|| Locality::of(probe, machine::host()))
+}
+
+fn unseen(action: &str, error: &dyn std::error::Error) -> Diagnostics {
+    Diagnostics::error(action.to_owned(), ended(error))
 }
 
 /// What a run would do now, for a plan.
@@ -884,13 +950,8 @@ fn in_words(found: &Diagnostics) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
-/// A text that ends as a sentence does.
-fn stop(text: String) -> String {
-    if text.ends_with('.') { text } else { format!("{text}.") }
-}
-
 fn refresh_failed(name: &str, error: &dyn std::error::Error) -> Diagnostics {
-    Diagnostics::error(format!("Unable to refresh restore job {name:?}"), format!("{error}."))
+    Diagnostics::error(format!("Unable to refresh restore job {name:?}"), ended(error))
 }
 
 fn not_known() -> Diagnostics {
@@ -940,9 +1001,7 @@ impl Resource for RestoreJobs {
         if let Attr::Known(source) = &config.source {
             let path = Path::attribute("source");
             found.extend(source.check(&path, &["backup_target", "store"], &config.engines()));
-            if !source.store.is_unknown() {
-                found.extend(Place::from_reference(&source.store, &path).err().unwrap_or_default());
-            }
+            found.extend(Place::check(&source.store, &path));
         }
         if let Attr::Known(point) = &config.recovery_point {
             let path = Path::attribute("recovery_point");
@@ -999,6 +1058,7 @@ impl Resource for RestoreJobs {
             block.conflicts(&self.shared, source)?;
         }
         self.claim_image(&plan.planned)?;
+        self.claim_destination(&plan.planned)?;
         if plan.config.says_what_it_restores() {
             self.claim_run(&plan.planned)?;
         }
@@ -1010,8 +1070,8 @@ impl Resource for RestoreJobs {
         let due = self.due(plan.prior, &plan.planned, server)?;
         // While a part of the configuration is open, so is whether it runs: nothing may be promised that depends on it.
         let decided = plan.config.to_object().is_wholly_known();
-        if decided && due.change == Change::Run && due.warnings.is_empty() && plan.prior.is_some() {
-            self.preview(context, &plan.planned, &due.reasons).await;
+        if decided && due.change == Change::Run && due.warnings.is_empty() {
+            self.preview(context, &plan.planned, &due.reasons, plan.prior.is_none()).await;
         }
         let planned = &mut plan.planned;
         let subject = format!("the restore of {}", planned.name.text().unwrap_or("a job"));
@@ -1118,7 +1178,11 @@ impl Resource for RestoreJobs {
     }
 
     async fn import(&self, _: &Context, _: ImportBy) -> Result<Self::Model> {
-        Err(jobs::not_importable(self.type_name()))
+        Err(jobs::not_importable(
+            self.type_name(),
+            "Apply the job with the same name, target and triggers: it adopts the run that the ledger holds, and a restore that \
+             succeeded is not run again.",
+        ))
     }
 
     async fn delete(&self, context: &Context, state: RestoreJobModel) -> Result<()> {

@@ -6,6 +6,7 @@ use dr_framework::{
 
 use crate::retention::{Keep, Within};
 use crate::validators;
+use crate::words::ended;
 
 /// A retention policy, named once and used by many targets: which recovery points are kept when newer ones exist.
 ///
@@ -95,7 +96,7 @@ impl KeepModel {
             Ok(within) => within,
             Err(error) => {
                 let path = path.clone().then("keep_within");
-                return Err(Diagnostics::error_at(path, "Unusable duration", format!("{error}.")));
+                return Err(Diagnostics::error_at(path, "Unusable duration", ended(error)));
             }
         };
         let number = |attr: &Attr<i64>| attr.known().map(|number| u32::try_from(*number).unwrap_or(0));
@@ -111,7 +112,7 @@ impl KeepModel {
         };
         keep.validate().map_err(|error| {
             let path = error.attribute().map_or_else(|| path.clone(), |attribute| path.clone().then(attribute));
-            let diagnostic = dr_framework::Diagnostic::error("Unusable retention policy", format!("{error}."));
+            let diagnostic = dr_framework::Diagnostic::error("Unusable retention policy", ended(error));
             Diagnostics::from(if path.0.is_empty() { diagnostic } else { diagnostic.at(path) })
         })?;
         Ok(Some(keep))

@@ -22,9 +22,13 @@ struct Claims {
     held: BTreeMap<(String, String), String>,
     /// Storage of objects that are planned anew.
     new: BTreeSet<(String, String)>,
-    /// How many warnings there were under each summary.
-    warnings: BTreeMap<String, usize>,
     runs: BTreeMap<String, String>,
+    /// What the states of objects are known by, by who they are.
+    owners: BTreeMap<String, String>,
+    /// Where restores write, with who they are.
+    destinations: BTreeMap<(String, String), String>,
+    /// Who is planned anew, and as what: one resource may be planned twice, and is the same then.
+    creates: BTreeMap<String, String>,
 }
 
 /// Who writes where.
@@ -71,6 +75,13 @@ impl Writer {
         [self.prefix.clone(), format!("{}.dr", self.prefix)]
     }
 
+    /// The conflict with a job that restores to a place in what this writes.
+    fn is_entered(&self, (store, to): &(String, String), job: &str) -> Option<Conflict> {
+        let entered = self.places().into_iter().find(|place| *store == self.store && holds(place, to))?;
+        let (place, target) = (self.in_words(&entered), self.identity.clone());
+        Some(Conflict::InsideTarget { job: job.to_owned(), place, target })
+    }
+
     fn in_words(&self, prefix: &str) -> String {
         let place = if prefix.is_empty() { self.store.clone() } else { format!("{} {prefix}", self.store) };
         match &self.part {
@@ -109,6 +120,16 @@ pub enum Conflict {
         /// Where that writes.
         second_place: String,
     },
+    /// What is restored into a repository is no part of it.
+    #[error("{job} restores into {place}, where {target} keeps its backups: restore elsewhere")]
+    InsideTarget {
+        /// The job.
+        job: String,
+        /// Where the target writes.
+        place: String,
+        /// The target.
+        target: String,
+    },
     /// What is handed over is found by the job's name, so the later job would replace what the earlier one made.
     #[error(
         "{first} and {second} would both be filled from {image}: the later job would take the earlier one's away. Give one \
@@ -134,6 +155,15 @@ pub enum Conflict {
         /// What becomes of it.
         policy: String,
     },
+    /// What one of them does with its storage, the other takes for its own.
+    #[error(
+        "two resources of this configuration are {identity}: they would take one repository for their own. Give one of them \
+         another place, or leave it out and use the `ref` of the other"
+    )]
+    OneTarget {
+        /// Who both are.
+        identity: String,
+    },
     /// One run is made once: the later job would take the earlier one's result for its own.
     #[error(
         "two jobs of the name {name:?} restore different things to {target}: they would be one run, and only what the first \
@@ -148,14 +178,6 @@ pub enum Conflict {
 }
 
 impl Register {
-    /// Counts the warnings under a summary, this one among them.
-    pub fn times_told(&self, summary: &str) -> usize {
-        let mut claims = self.claims();
-        let count = claims.warnings.entry(summary.to_owned()).or_default();
-        *count += 1;
-        *count
-    }
-
     /// Notes that the object in the state may not be destroyed with what is stored, or takes it along. `place` is a store
     /// and a prefix.
     pub fn held(&self, place: (String, String), policy: &str) -> Result<(), Conflict> {
@@ -202,6 +224,17 @@ impl Register {
         Err(Conflict::TwoPolicies { scope: scope.into(), first: first.clone(), second: identity.into() })
     }
 
+    /// Notes that an object is planned, or planned anew, as `plan` writes it out, if its state is known by nothing yet.
+    pub fn target(&self, identity: &str, owner: Option<&str>, plan: impl FnOnce() -> String) -> Result<(), Conflict> {
+        let mut claims = self.claims();
+        let (known, by) = match owner {
+            None => (&mut claims.creates, plan()),
+            Some(owner) => (&mut claims.owners, owner.to_owned()),
+        };
+        let is_first = *known.entry(identity.to_owned()).or_insert_with(|| by.clone()) == by;
+        if is_first { Ok(()) } else { Err(Conflict::OneTarget { identity: identity.to_owned() }) }
+    }
+
     /// Notes who writes somewhere, and that nobody else may.
     pub fn writer(&self, writer: Writer) -> Result<(), Conflict> {
         let mut claims = self.claims();
@@ -209,10 +242,26 @@ impl Register {
         if let Some((first, (first_place, second_place))) = claims.writers.iter().find_map(collision) {
             return Err(Conflict::TwoWriters { first, first_place, second_place, second: writer.identity });
         }
+        let into = |(place, job): (&(String, String), &String)| writer.is_entered(place, job);
+        if let Some(conflict) = claims.destinations.iter().find_map(into) {
+            return Err(conflict);
+        }
         if !claims.writers.contains(&writer) {
             claims.writers.push(writer);
         }
         Ok(())
+    }
+
+    /// Notes that a job restores to a place, and that no target keeps its backups there.
+    pub fn destination(&self, place: (String, String), job: &str) -> Result<(), Conflict> {
+        let mut claims = self.claims();
+        match claims.writers.iter().find_map(|writer| writer.is_entered(&place, job)) {
+            Some(conflict) => Err(conflict),
+            None => {
+                claims.destinations.insert(place, job.to_owned());
+                Ok(())
+            }
+        }
     }
 
     /// Notes that `image` is handed over to fill `target`, and nothing else may be.
@@ -232,10 +281,11 @@ impl Register {
 
 /// Whether one prefix holds the other, path by path: `a` holds `a/b` and not `ab`; the empty one holds all.
 pub fn overlap(one: &str, other: &str) -> bool {
-    let holds = |outer: &str, inner: &str| {
-        inner.strip_prefix(outer).is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with('/'))
-    };
     holds(one, other) || holds(other, one)
+}
+
+fn holds(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -293,11 +343,37 @@ mod tests {
     }
 
     #[test]
-    fn warnings_under_one_summary_are_counted() {
+    fn two_objects_are_one_target_when_both_are_new_or_known_by_different_things() {
         let register = Register::default();
-        assert_eq!([register.times_told("docs"), register.times_told("docs"), register.times_told("wiki")], [1, 2, 1]);
+        let (x, y) = (|| "x".to_owned(), || "y".to_owned());
+        // A replacement is planned as what it was, then anew.
+        register.target("docs", Some("a"), x).unwrap();
+        register.target("docs", None, x).unwrap();
+        register.target("docs", Some("a"), y).unwrap();
+        let error = register.target("docs", Some("b"), x).unwrap_err();
+        assert!(error.to_string().contains("two resources of this configuration are docs"), "{error}");
+        register.target("wiki", None, x).unwrap();
+        register.target("wiki", None, x).unwrap();
+        register.target("wiki", None, y).unwrap_err();
         register.clear();
-        assert_eq!(register.times_told("docs"), 1);
+        register.target("wiki", None, y).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_restored_to_where_a_target_keeps_its_backups() {
+        let place = |to: &str| ("local".to_owned(), to.to_owned());
+        let register = Register::default();
+        register.destination(place("srv/docs"), "a restore").unwrap();
+        register.writer(writer("local", "backup/docs", "docs")).unwrap();
+        for to in ["backup/docs", "backup/docs/new", "backup/docs.dr/new"] {
+            let error = register.destination(place(to), "a restore").unwrap_err();
+            assert!(error.to_string().starts_with("a restore restores into local backup/docs"), "{error}");
+        }
+        for to in ["backup", "backup/docs2", "srv/docs/new"] {
+            register.destination(place(to), "a restore").unwrap();
+        }
+        // In the other order.
+        register.writer(writer("local", "srv/docs/new", "wiki")).unwrap_err();
     }
 
     #[test]

@@ -6,15 +6,21 @@ use std::ffi::OsString;
 use dr_framework::{Attr, Diagnostics, Model, Path};
 
 use crate::connections::kubernetes::KubernetesConnection;
-use crate::connections::s3::S3Connection;
+use crate::connections::s3::{S3Connection, checked_endpoint};
+use crate::connections::tls::{authorities, parse_fingerprint};
+use crate::jobs;
 use crate::secret::Secret;
 use crate::validators;
+use crate::words::sentence;
 
 mod kubernetes;
 mod via;
 
 pub use kubernetes::{ExecSettings, KubernetesSettings};
 pub use via::{Route, ViaSettings};
+
+/// The connection that is meant where none is named.
+pub const DEFAULT: &str = "default";
 
 /// Disaster recovery as code: where backups go, how long they are kept, and how they come back, in the same apply as
 /// everything else.
@@ -148,6 +154,7 @@ impl Settings {
             for (name, connection) in connections {
                 let path = path.clone().key(name);
                 found.extend(reference_name(name, &path));
+                found.extend(no_local_store(name, &path));
                 if let Attr::Known(connection) = connection {
                     found.extend(connection.check(&path));
                     found.extend(self.check_cluster_on_the_way(connection, &path));
@@ -280,10 +287,21 @@ impl Settings {
         }
     }
 
+    /// Whether the block names that secret, and gives nothing for it.
+    pub fn secret_is_null(&self, name: &str) -> bool {
+        self.secrets.known().and_then(|secrets| secrets.get(name)).is_some_and(Attr::is_null)
+    }
+
     /// The names of the secrets in the block, then those that only the environment holds.
     pub fn secret_names(&self, variables: Variables) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.secrets.known().map(|secrets| secrets.keys().cloned().collect()).unwrap_or_default();
+        let mut names: Vec<String> = self
+            .secrets
+            .known()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, _)| name.clone())
+            .collect();
         let mut more: Vec<String> = variables()
             .iter()
             .filter_map(|variable| Some(variable.to_str()?.strip_prefix("DR_SECRET_")?.to_ascii_lowercase()))
@@ -294,9 +312,42 @@ impl Settings {
         names
     }
 
+    /// What a drill does, if this is one.
+    pub fn drill_in_words(&self) -> Option<String> {
+        let drill = self.drill.known().filter(|_| self.is_drill());
+        let list = |names: &Attr<Vec<Attr<String>>>| jobs::texts(names).join(", ");
+        let places = [
+            drill.and_then(|drill| drill.path.text()).map(|path| format!("paths come back below {path}")),
+            drill.map(|drill| list(&drill.connections)).filter(|names| !names.is_empty()).map(|names| {
+                let namespaces = drill.map(|drill| list(&drill.namespaces)).unwrap_or_default();
+                format!("servers that are restored to: {names} (namespaces: {namespaces})")
+            }),
+        ];
+        let places = places.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        self.is_drill().then(|| {
+            format!(
+                "Whatever the plan shows, storage is only read and nothing is deleted, and backups, schedules and retention do \
+                 nothing. {}",
+                sentence(&places)
+            )
+        })
+    }
+
     /// Whether this is a drill.
     pub fn is_drill(&self) -> bool {
         self.mode.text() == Some("drill")
+    }
+}
+
+/// What is stored in a folder is known by that name.
+fn no_local_store(name: &str, path: &Path) -> Diagnostics {
+    match name {
+        "local" => Diagnostics::error_at(
+            path.clone(),
+            "A server called like a folder",
+            "`local` stands for folders of this machine, in references and import ids: give this S3 connection another name.",
+        ),
+        _ => Diagnostics::default(),
     }
 }
 
@@ -328,6 +379,9 @@ const DEFAULT_REGION: &str = "us-east-1";
 impl S3Settings {
     fn check(&self, path: &Path) -> Diagnostics {
         let mut found = Diagnostics::default();
+        for alias in self.aliases.known().into_iter().flatten().filter_map(Attr::text) {
+            found.extend(no_local_store(alias, &path.clone().then("aliases")));
+        }
         let (id, secret) = (&self.access_key_id, &self.secret_access_key);
         if (id.is_known() && secret.is_null()) || (id.is_null() && secret.is_known()) {
             let missing = if self.access_key_id.is_null() { "access_key_id" } else { "secret_access_key" };
@@ -337,17 +391,17 @@ impl S3Settings {
                 "`access_key_id` and `secret_access_key` belong together: set both, or neither for a public bucket.",
             ));
         }
-        for (name, endpoint) in [("endpoint", &self.endpoint), ("engine_endpoint", &self.engine_endpoint)] {
-            if let Some(endpoint) = endpoint.text()
-                && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
-            {
-                found.extend(Diagnostics::error_at(
-                    path.clone().then(name),
-                    "Unusable endpoint",
-                    format!("{endpoint:?} is not a URL: start with http:// or https://."),
-                ));
+        let mut judge = |name: &str, summary: &str, judged: Option<Result<(), String>>| {
+            if let Some(Err(why)) = judged {
+                found.extend(Diagnostics::error_at(path.clone().then(name), summary, sentence(&why)));
             }
+        };
+        for (name, endpoint) in [("endpoint", &self.endpoint), ("engine_endpoint", &self.engine_endpoint)] {
+            judge(name, "Unusable endpoint", endpoint.text().map(|endpoint| checked_endpoint(endpoint).map(drop)));
         }
+        judge("ca_pem", "Unusable authority", self.ca_pem.text().map(|pem| authorities(pem).map(drop)));
+        let fingerprint = self.fingerprint.text().map(|text| parse_fingerprint(text).map(drop));
+        judge("fingerprint", "Unusable fingerprint", fingerprint);
         found.extend(self.check_via(path));
         found
     }
@@ -427,6 +481,39 @@ mod tests {
         }
         block.s3 = Attr::Unknown;
         assert!(matches!(block.s3("default", some_environment), Ok(Named::Unknown)));
+    }
+
+    fn complaints(connection: S3Settings) -> Vec<String> {
+        let mut block = block(&[]);
+        block.s3 = Attr::Known(BTreeMap::from([("lab".to_owned(), Attr::Known(connection))]));
+        block.check().0.iter().map(|one| format!("{:?} {}", one.attribute, one.detail)).collect()
+    }
+
+    #[test]
+    fn an_address_and_whose_certificate_is_trusted_are_judged_before_anything_is_reached() {
+        let lab = || settings("https://s3.lab".into());
+        assert!(complaints(lab()).is_empty());
+        for (attribute, connection) in [
+            ("endpoint", settings("https://".into())),
+            ("endpoint", settings("s3.lab:9000".into())),
+            ("engine_endpoint", S3Settings { engine_endpoint: "http://a b".into(), ..lab() }),
+            ("ca_pem", S3Settings { ca_pem: "a path, not a text".into(), ..lab() }),
+            ("fingerprint", S3Settings { fingerprint: "AB:CD".into(), ..lab() }),
+        ] {
+            let found = complaints(connection);
+            assert!(found.len() == 1 && found[0].contains(&format!("{attribute:?}")), "{attribute}: {found:?}");
+        }
+        let with_password = complaints(settings("admin:horse@s3.lab".into())).concat();
+        assert!(with_password.contains("s3.lab") && !with_password.contains("horse"), "{with_password}");
+    }
+
+    #[test]
+    fn a_server_is_not_called_like_a_folder() {
+        let mut block = block(&[]);
+        block.s3 = Attr::Known(BTreeMap::from([("local".to_owned(), Attr::Known(settings("https://s3.lab".into())))]));
+        assert!(block.check().0[0].detail.contains("another name"), "{:?}", block.check());
+        let old = S3Settings { aliases: Attr::Known(vec!["local".into()]), ..settings("https://s3.lab".into()) };
+        assert!(!complaints(old).is_empty());
     }
 
     #[test]

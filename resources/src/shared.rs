@@ -18,7 +18,7 @@ use crate::ledger::{LedgerError, LedgerStore, Record};
 use crate::reference::Place;
 use crate::scope::Register;
 use crate::secret::Secret;
-use crate::settings::{Environment, Named, Settings, Variables, environment, variables};
+use crate::settings::{DEFAULT, Environment, Named, Settings, Variables, environment, variables};
 use crate::waiting::WaitingSlots;
 
 /// What every resource shares.
@@ -40,6 +40,8 @@ pub struct Shared {
     created: Mutex<BTreeSet<String>>,
     /// What was said once.
     warned: Mutex<BTreeSet<String>>,
+    /// How many warnings there were under each summary.
+    told: Mutex<BTreeMap<String, usize>>,
     /// What was applied since the provider was configured.
     applied: Mutex<BTreeSet<String>>,
     /// Who writes or removes an object, by its name.
@@ -104,6 +106,7 @@ impl Shared {
             register: Register::default(),
             created: Mutex::default(),
             warned: Mutex::default(),
+            told: Mutex::default(),
             applied: Mutex::default(),
             turns: Mutex::default(),
             waiting: WaitingSlots::default(),
@@ -119,6 +122,7 @@ impl Shared {
         for of_a_run in [&self.applied, &self.created] {
             of_a_run.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.clusters().known.clear();
         self.ended_backups.clear();
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(settings));
@@ -154,6 +158,14 @@ impl Shared {
     /// Whether this is the first time in this process that something of which one warning is enough is to be said.
     pub fn warns_first(&self, what: &str) -> bool {
         self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned())
+    }
+
+    /// Counts the warnings under a summary, this one among them.
+    pub fn times_told(&self, summary: &str) -> usize {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = told.entry(summary.to_owned()).or_default();
+        *count += 1;
+        *count
     }
 
     /// Whether this is the first apply of this run to what goes by that name.
@@ -225,15 +237,9 @@ impl Shared {
                 Ok(Some(Reached::S3 { connection, bucket, prefix }))
             }
             Named::Unknown => Ok(None),
-            Named::Absent(known) => Err(Diagnostics::error_at(
-                path.clone(),
-                "Unknown connection",
-                format!(
-                    "There is no S3 connection `{name}` in this provider block{}. A reference has to be used with the \
-                     provider that made it.",
-                    list(&known)
-                ),
-            )),
+            Named::Absent(known) => {
+                Err(Diagnostics::error_at(path.clone(), "Unknown connection", absent("S3", name, &known)))
+            }
         }
     }
 
@@ -276,15 +282,9 @@ impl Shared {
                 Ok(Some(clusters.known.entry(name.clone()).or_insert_with(made).clone()))
             }
             Ok(Named::Unknown) => Ok(None),
-            Ok(Named::Absent(known)) => Err(Diagnostics::error_at(
-                path.clone(),
-                "Unknown connection",
-                format!(
-                    "There is no Kubernetes connection `{name}` in this provider block{}. A reference has to be used with \
-                     the provider that made it.",
-                    list(&known)
-                ),
-            )),
+            Ok(Named::Absent(known)) => {
+                Err(Diagnostics::error_at(path.clone(), "Unknown connection", absent("Kubernetes", name, &known)))
+            }
             Err(why) => Err(Diagnostics::error_at(
                 path.clone(),
                 "Unusable connection",
@@ -323,13 +323,23 @@ impl Shared {
                 Ok(Some(secret))
             }
             Named::Unknown => Ok(None),
+            Named::Absent(_) if settings.secret_is_null(name) => Err(Diagnostics::error_at(
+                path.clone(),
+                "A secret without a value",
+                format!(
+                    "The secret `{name}` is null under `secrets` in the provider block, and DR_SECRET_{} is not set in the \
+                     environment. Give it a value in one of them: a variable that nobody set is null.",
+                    name.to_ascii_uppercase()
+                ),
+            )),
             Named::Absent(known) => Err(Diagnostics::error_at(
                 path.clone(),
                 "Unknown secret",
                 format!(
-                    "There is no secret `{name}`: neither under `secrets` in this provider block nor as DR_SECRET_{} in the \
-                     environment{}. A reference has to be used with the provider that made it.",
-                    name.to_ascii_uppercase(),
+                    // Who takes this for the secret itself must not read it in a log.
+                    "There is no secret of this name: neither under `secrets` in this provider block nor in the environment, as \
+                     DR_SECRET_ with the name in capitals{}. The name is wanted here, not the secret itself. A reference has to be \
+                     used with the provider that made it.",
                     list(&known)
                 ),
             )),
@@ -377,6 +387,21 @@ pub fn real(path: &std::path::Path) -> std::path::PathBuf {
     }
 }
 
+/// That a connection has no such name, for people.
+fn absent(kind: &str, name: &str, known: &[String]) -> String {
+    let known = list(known);
+    match name {
+        DEFAULT => format!(
+            "There is no {kind} connection `{name}` in this provider block{known}, and where none is named that one is meant. \
+             Name one."
+        ),
+        _ => format!(
+            "There is no {kind} connection `{name}` in this provider block{known}. A reference has to be used with the provider \
+             that made it."
+        ),
+    }
+}
+
 fn list(known: &[String]) -> String {
     if known.is_empty() { " (there are none)".to_owned() } else { format!(" (known: {})", known.join(", ")) }
 }
@@ -401,6 +426,30 @@ mod tests {
         assert!(overlap(&prefix("docs"), &prefix("docs/deep")));
         assert_eq!(format!("{}.dr", prefix("docs")), prefix("docs.dr"));
         assert!(!overlap(&prefix("docs"), &prefix("docs2")));
+    }
+
+    #[test]
+    fn a_secret_that_is_null_is_said_to_be_without_a_value() {
+        let shared = Shared::new(Redactor::default());
+        let secrets = [("docs_repo".to_owned(), dr_framework::Attr::Null), ("wiki".to_owned(), "x".into())];
+        shared.configure(Settings {
+            kubernetes: dr_framework::Attr::Null,
+            s3: dr_framework::Attr::Null,
+            secrets: dr_framework::Attr::Known(secrets.into()),
+            mode: dr_framework::Attr::Null,
+            drill: dr_framework::Attr::Null,
+        });
+        let of = |name: &str| shared.secret(name, &Path::attribute("password")).err().map(|found| found.0[0].clone());
+        let null = of("docs_repo").unwrap();
+        assert!(null.summary == "A secret without a value" && null.detail.contains("DR_SECRET_DOCS_REPO"), "{null:?}");
+        let absent = of("docs").unwrap();
+        assert!(absent.detail.contains("(known: wiki)"), "{absent:?}");
+    }
+
+    #[test]
+    fn warnings_under_one_summary_are_counted() {
+        let shared = Shared::new(Redactor::default());
+        assert_eq!(["docs", "docs", "wiki"].map(|summary| shared.times_told(summary)), [1, 2, 1]);
     }
 
     #[tokio::test]

@@ -41,9 +41,8 @@ pub fn reference_name(value: &Value, path: &Path) -> Vec<Diagnostic> {
     refuse(
         path,
         "Unusable name",
-        format!(
-            "{name:?} is not a name of the provider block: use lower-case letters, digits and `_`, a letter first."
-        ),
+        // It may be the secret itself, and is not repeated.
+        "A name of the provider block is wanted here: lower-case letters, digits and `_`, a letter first.".to_owned(),
     )
 }
 

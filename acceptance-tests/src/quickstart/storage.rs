@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use dr_resources::ledger::PathLedger;
 use serde_json::Value;
 
 use super::bucket::{Bucket, connection, variable};
@@ -64,16 +65,16 @@ impl Storage {
     /// The run that is under way, from the newest record that is not done.
     pub(super) fn position(&self) -> Option<Position> {
         match self {
-            Self::Folder { data, repository } => local(&beside_hidden(data)).or_else(|| local(&beside(repository))),
-            Self::Bucket { data, bucket } => local(&beside_hidden(data)).or_else(|| bucket.record(read)),
+            Self::Folder { data, repository } => restore(data).or_else(|| local(&beside(repository))),
+            Self::Bucket { data, bucket } => restore(data).or_else(|| bucket.record(read)),
         }
     }
 }
 
-/// Records of restores to a path: `<parent>/.<name>.dr/runs`.
-fn beside_hidden(data: &Path) -> PathBuf {
-    let name = data.file_name().unwrap_or_default().to_string_lossy();
-    data.with_file_name(format!(".{name}.dr")).join("runs")
+/// The restore to a path, whose ledger lies beside it.
+fn restore(data: &Path) -> Option<Position> {
+    let records = PathLedger::new(data)?.records().ok()?;
+    records.iter().find_map(|record| read(&record.to_json()))
 }
 
 /// Records of backups to a folder: `<folder>.dr/runs`.

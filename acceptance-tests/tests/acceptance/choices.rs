@@ -15,6 +15,8 @@ both_clis!(
     a_part_is_restored_to_another_place,
     a_restore_that_fails_rolls_back_to_what_was_there,
     a_last_backup_is_stored_before_the_job_is_destroyed,
+    a_last_backup_that_fails_names_the_way_past_it,
+    another_point_without_a_run_is_warned_of_and_one_from_a_data_source_restores_nothing,
     a_new_folder_is_not_stored_over_a_full_history,
     points_of_several_hosts_are_not_mixed,
     the_points_are_listed_with_what_they_hold,
@@ -123,6 +125,52 @@ fn a_last_backup_is_stored_before_the_job_is_destroyed(scene: &mut Scene) -> Res
     scene.lose_data()?;
     scene.workspace.apply()?.ok()?;
     last.assert_same(&scene.data())
+}
+
+fn a_last_backup_that_fails_names_the_way_past_it(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let mut documents = scene.documents();
+    documents.backup = "on = [\"create\", \"destroy\"]".into();
+    scene.write(&documents)?;
+    scene.workspace.apply()?.ok()?;
+    let stored = Manifest::of(&scene.repository())?;
+    scene.lose_data()?;
+    scene.workspace.destroy()?.fails(&["dr_backup_job.documents", "`removed`", "destroy = false", "state rm"])?;
+    stored.assert_same(&scene.repository())?;
+    // The way that the error names.
+    let text = documents.configuration();
+    let (job, _) = text.split_once("resource \"dr_backup_job\"").context("there is a backup job")?;
+    scene.workspace.write(&format!(
+        "{job}\nremoved {{\n  from = dr_backup_job.documents\n\n  lifecycle {{\n    destroy = false\n  }}\n}}\n"
+    ))?;
+    scene.workspace.apply_with(&["-target=dr_backup_job.documents"])?.ok()?;
+    scene.workspace.destroy()?.ok()?;
+    stored.assert_same(&scene.repository())
+}
+
+fn another_point_without_a_run_is_warned_of_and_one_from_a_data_source_restores_nothing(
+    scene: &mut Scene,
+) -> Result<()> {
+    let (_, id) = two_releases(scene)?;
+    let second = Manifest::of(&scene.data())?;
+    let mut documents = scene.documents();
+    documents.release = 1;
+    documents.restore = format!("recovery_point = {{ id = \"{id}\" }}");
+    scene.write(&documents)?;
+    scene.workspace.plan()?.ok()?.says(&["No restore will run: `recovery_point` changed, `triggers` did not"])?;
+    scene.workspace.apply_plan()?.ok()?;
+    second.assert_same(&scene.data())?;
+    // The newest point's id, which is another after each backup.
+    documents.restore = "recovery_point = { id = data.dr_recovery_points.all.points[0].id }".into();
+    documents.more = "data \"dr_recovery_points\" \"all\" {\n  source = dr_backup_target.documents.ref\n}\n".into();
+    for release in 1..=3 {
+        documents.release = release;
+        scene.write(&documents)?;
+        scene.workspace.apply()?.ok()?;
+        second.assert_same(&scene.data())?;
+    }
+    ensure!(scene.restore_records()?.len() <= 1, "{:?}", scene.restore_records()?);
+    Ok(())
 }
 
 fn a_new_folder_is_not_stored_over_a_full_history(scene: &mut Scene) -> Result<()> {

@@ -183,12 +183,13 @@ fn what_k8up_and_volsync_stored_is_restored_elsewhere_and_nothing_of_it_changes(
         fs::write(shared.node.claim(&namespace, "data")?.join("file"), &namespace)?;
     }
     scene.workspace.write(&world.configuration(&shared.cluster, "", ""))?;
-    scene.workspace.apply()?.ok()?;
-    // VolSync runs a new source at once.
+    // VolSync runs a new source at once, and can't tell its point from one of the same second.
+    scene.workspace.apply_with(&["-target=dr_backup_schedule.volsync"])?.ok()?;
     let ended = |source: &Value| source["status"]["lastSyncTime"].is_string();
     let of_volsync = &world.namespaces()[1];
     let wait = Duration::from_secs(120);
     shared.api().wait(VolSync::API, "ReplicationSource", of_volsync, "volsync", wait, ended)?;
+    scene.workspace.apply()?.ok()?;
     // There is a point now, from which the image is made.
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()?;

@@ -80,10 +80,10 @@ fn settled(scene: &Scene, address: &str) -> Result<()> {
 fn a_job_is_not_imported_and_says_what_to_do(scene: &mut Scene) -> Result<()> {
     scene.backed_up()?;
     fs::remove_file(scene.workspace.state_file())?;
-    for kind in ["dr_restore_job", "dr_backup_job"] {
+    for (kind, instead) in [("dr_restore_job", "adopts the run"), ("dr_backup_job", "stores one backup more")] {
         let data = scene.data();
         let id = format!("restic:local/{}/documents", data.to_string_lossy().trim_start_matches('/'));
-        scene.workspace.import(&format!("{kind}.documents"), &id)?.fails(&["Apply the job", "adopts the run"])?;
+        scene.workspace.import(&format!("{kind}.documents"), &id)?.fails(&["Apply the job", instead])?;
     }
     Ok(())
 }
@@ -273,12 +273,13 @@ fn k8up_objects_that_can_not_be_said_are_refused_by_the_field(scene: &mut Scene)
     let api = world.shared.api();
     scene.workspace.write(&k8up_of_others(&world, K8UP_SCHEDULE))?;
     api.apply_as("external-secrets", &k8up_secret(&world, "main"))?;
-    let cases: [(Value, &[&str]); 6] = [
+    let cases: [(Value, &[&str]); 7] = [
         (
             json!({ "backup": { "schedule": "@daily", "activeDeadlineSeconds": 60 } }),
             &["`spec.backup.activeDeadlineSeconds`"],
         ),
         (json!({ "backup": { "schedule": "@daily-random" } }), &["`spec.backup.schedule`"]),
+        (json!({ "backup": { "schedule": "@every 6h" } }), &["`spec.backup.schedule`", "0 */6 * * *"]),
         (
             json!({ "backup": { "schedule": "@daily" }, "failedJobsHistoryLimit": 4 }),
             &["`spec.failedJobsHistoryLimit`"],
@@ -293,6 +294,7 @@ fn k8up_objects_that_can_not_be_said_are_refused_by_the_field(scene: &mut Scene)
             &["`spec.restore.schedule`", "`spec.restore.tags`"],
         ),
     ];
+    let count = cases.len();
     for (number, (spec, fields)) in cases.into_iter().enumerate() {
         let name = format!("case-{number}");
         api.apply_as("kubectl", &k8up_object(&world, "Schedule", &name, "volumes", spec))?;
@@ -303,7 +305,7 @@ fn k8up_objects_that_can_not_be_said_are_refused_by_the_field(scene: &mut Scene)
     let (target, id) = ("dr_backup_target.main", k8up_id(&world, "main/main"));
     api.patch("v1", "Secret", &world.name, "main", &json!({ "data": { "access_key_id": null } }))?;
     scene.workspace.import(target, &id)?.fails(&["holds no `access_key_id`"])?;
-    for number in 0..6 {
+    for number in 0..count {
         let elsewhere = json!({ "spec": { "backend": { "s3": { "endpoint": "http://nowhere" } } } });
         api.patch(K8up::API, "Schedule", &world.name, &format!("case-{number}"), &elsewhere)?;
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{Grant, K8up, STORAGE_CLASS, Shared, rules_of_guide, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{K8up, STORAGE_CLASS, Shared, rights_of_guide, shared, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
+use crate::takeover::application;
 
 both_clis!(
     a_target_and_its_schedule_are_made_in_one_apply_and_a_refresh_finds_nothing,
@@ -196,18 +197,8 @@ output "points" {{
 
     /// Lets a configuration do what the guide lists, and nothing else.
     pub fn limited(&self, scene: &Scene) -> Result<impl Fn(&str) -> String + use<>> {
-        let grants: Vec<Grant> = rules_of_guide("k8up.md", 2)?
-            .into_iter()
-            .map(|(title, rules)| match title.contains("each namespace") {
-                true => Grant::within(&self.name, rules),
-                false => Grant::everywhere(rules),
-            })
-            .collect();
-        let token = self.shared.cluster.service_user(&self.name, &grants)?;
-        let kubeconfig = scene.workspace.path("kubeconfig");
-        fs::write(&kubeconfig, self.shared.cluster.kubeconfig_for(&token))?;
-        let (admin, limited) = (format!("{:?}", self.shared.cluster.kubeconfig_path()), format!("{kubeconfig:?}"));
-        Ok(move |configuration: &str| configuration.replace(&admin, &limited))
+        let grants = rights_of_guide("k8up.md", 2, &self.name)?;
+        self.shared.cluster.limit(&self.name, &grants, &scene.workspace.path("kubeconfig"))
     }
 
     pub fn schedule(&self) -> Result<Value> {
@@ -284,6 +275,14 @@ fn what_somebody_changes_of_a_schedule_or_a_secret_is_seen_and_put_right(scene: 
     scene.workspace.apply()?.ok()?;
     let spec = &world.schedule()?["spec"];
     ensure!(!spec["backup"].is_null() && spec["prune"]["retention"]["keepDaily"] == 7, "{spec}");
+    scene.workspace.plan_is_empty()?;
+
+    // So it is by a selection that leaves everything out.
+    let none = json!({ "spec": { "backup": { "labelSelectors": [{ "matchLabels": { "no": "thing" } }] } } });
+    api.patch(K8up::API, "Schedule", &world.name, "nightly", &none)?;
+    scene.workspace.plan()?.ok()?.says(&["spec.backup.labelSelectors is "])?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.schedule()?["spec"]["backup"].get("labelSelectors").is_none());
     scene.workspace.plan_is_empty()?;
 
     // The Secret holds another password: it is stale, and nobody is shown either of them.
@@ -679,30 +678,7 @@ fn a_volume_in_use_is_restored_only_with_its_application_down_and_its_schedule_r
     let api = world.shared.api();
     let folder = world.shared.node.claim(&world.name, "data")?;
     fs::write(folder.join("file"), "precious")?;
-    let labels = json!({ "app": "web" });
-    api.apply(&json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": { "name": "web", "namespace": world.name },
-        "spec": {
-            "replicas": 1,
-            "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": {
-                    "terminationGracePeriodSeconds": 0,
-                    "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": "data" } }],
-                    "containers": [{
-                        "name": "web",
-                        "image": "example/web",
-                        "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
-                    }],
-                },
-            },
-        },
-    }))?;
-    let ready = |object: &Value| object["status"]["readyReplicas"] == 1;
-    api.wait("apps/v1", "Deployment", &world.name, "web", Duration::from_secs(60), ready)?;
+    application(api, &world.name)?;
     let nightly = schedule("first_backup = \"allow\"");
     scene.workspace.write(&world.backed_up(1, &nightly))?;
     scene.workspace.apply()?.ok()?;

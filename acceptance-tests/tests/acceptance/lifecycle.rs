@@ -24,6 +24,9 @@ both_clis!(
     a_rename_without_moved_adopts_everything,
     create_before_destroy_adopts_everything,
     a_vanished_repository_is_an_error_until_it_is_forgotten,
+    a_vanished_repository_is_begun_anew_in_one_apply_once_its_target_is_forgotten,
+    what_a_vanished_repository_left_can_be_destroyed,
+    what_an_error_says_of_a_damaged_repository_or_ledger_helps,
 );
 
 fn what_a_destroy_kept_the_next_apply_adopts(scene: &mut Scene) -> Result<()> {
@@ -44,7 +47,7 @@ fn destroying_with_delete_removes_the_repository_and_no_data(scene: &mut Scene) 
     documents.target = "deletion_policy = \"delete\"".into();
     scene.write(&documents)?;
     scene.workspace.apply()?.ok()?;
-    scene.workspace.plan_with(&["-destroy"])?.ok()?.says(&["1 point, "])?;
+    scene.workspace.plan_with(&["-destroy"])?.ok()?.says(&["1 point, ", "the newest is of 2", " old."])?;
     scene.workspace.destroy()?.ok()?;
     ensure!(!scene.repository().join("config").exists(), "the repository is still there");
     ensure!(!scene.workspace.path("repository.dr").exists(), "its ledger is still there");
@@ -263,4 +266,58 @@ fn a_vanished_repository_is_an_error_until_it_is_forgotten(scene: &mut Scene) ->
     before.assert_same(&scene.data())?;
     fs::rename(scene.workspace.path("elsewhere"), scene.repository())?;
     scene.workspace.plan_is_empty()
+}
+
+/// The repository is gone with its ledger, as with a disk that broke.
+fn vanished(scene: &Scene) -> Result<Manifest> {
+    let before = scene.backed_up()?;
+    fs::remove_dir_all(scene.repository())?;
+    fs::remove_dir_all(scene.workspace.path("repository.dr"))?;
+    Ok(before)
+}
+
+fn a_vanished_repository_is_begun_anew_in_one_apply_once_its_target_is_forgotten(scene: &mut Scene) -> Result<()> {
+    let before = vanished(scene)?;
+    scene.workspace.plan()?.fails(&["The storage is gone", "state rm", "jobs stay as they are"])?;
+    scene.workspace.run(&["state", "rm", "dr_backup_target.documents"])?.ok()?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(scene.snapshots()?.len() == 1, "what is there is backed up: {:?}", scene.snapshots()?);
+    before.assert_same(&scene.data())?;
+    scene.workspace.plan_is_empty()
+}
+
+fn what_a_vanished_repository_left_can_be_destroyed(scene: &mut Scene) -> Result<()> {
+    for policy in ["keep", "delete"] {
+        let _ = fs::remove_dir_all(scene.data());
+        scene.make_data()?;
+        let mut documents = scene.documents();
+        documents.target = format!("deletion_policy = \"{policy}\"");
+        scene.write(&documents)?;
+        scene.workspace.apply()?.ok()?;
+        fs::remove_dir_all(scene.repository())?;
+        scene.workspace.destroy()?.fails(&["destroy -refresh=false"])?;
+        scene.workspace.apply_with(&["-destroy", "-refresh=false"])?.ok()?;
+        let _ = fs::remove_dir_all(scene.workspace.path("repository.dr"));
+    }
+    Ok(())
+}
+
+fn what_an_error_says_of_a_damaged_repository_or_ledger_helps(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    let policy = scene.workspace.path("repository.dr/policy.json");
+    fs::write(&policy, "{ torn")?;
+    scene.workspace.plan()?.fails(&["policy.json in ", "Remove that file"])?.never_says(&["restic check"])?;
+    fs::remove_file(&policy)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    ensure!(policy.exists(), "the policy is not registered");
+    for part in ["keys", "config"] {
+        let (whole, copy) = (scene.repository().join(part), scene.workspace.path("copy"));
+        fs::rename(&whole, &copy)?;
+        let refused = ["not whole", part, "back from another copy"];
+        scene.workspace.plan()?.fails(&refused)?.never_says(&["another place", "state rm"])?;
+        fs::rename(&copy, &whole)?;
+        scene.workspace.plan_is_empty()?;
+    }
+    Ok(())
 }

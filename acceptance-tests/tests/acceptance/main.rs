@@ -23,6 +23,7 @@ mod lifecycle;
 mod main_job;
 mod quickstart;
 mod rebuild;
+mod refs;
 mod requests;
 mod restic;
 mod s3;

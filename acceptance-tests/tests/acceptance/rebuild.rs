@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use acceptance_tests::docs;
 use acceptance_tests::parts;
-use acceptance_tests::servers::kubernetes::{Cluster, Grant, Shared, Velero, rules_of_guide, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, rights_of_guide, shared, wait_for};
 use acceptance_tests::servers::{Minio, S3};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -498,22 +498,15 @@ fn a_drill_restores_elsewhere_and_leaves_the_storage_as_it_was(scene: &mut Scene
 
 fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
     let (shared, s3, name) = with_application(scene)?;
-    let grants: Vec<Grant> = rules_of_guide("velero.md", 3)?
-        .into_iter()
-        .map(|(title, rules)| match title.contains("Velero's namespace") {
-            true => Grant::within(Velero::NAMESPACE, rules),
-            false => Grant::everywhere(rules),
-        })
-        .collect();
-    let token = shared.cluster.service_user(&name, &grants)?;
-    let kubeconfig = scene.workspace.path("kubeconfig");
-    std::fs::write(&kubeconfig, shared.cluster.kubeconfig_for(&token))?;
-    let admin = format!("{:?}", shared.cluster.kubeconfig_path());
-    let configuration = again(s3, shared, &name).replace(&admin, &format!("{kubeconfig:?}"));
+    let grants = rights_of_guide("velero.md", 3, Velero::NAMESPACE)?;
+    let limited = shared.cluster.limit(&name, &grants, &scene.workspace.path("kubeconfig"))?;
+    let configuration = limited(&again(s3, shared, &name));
     let job = "resource \"dr_backup_job\" \"docs\" {";
     scene.workspace.write(&configuration.replace(job, &format!("{job}\n  deletion_policy = \"delete\"")))?;
     // The token is one of an hour, and a job may take a day.
-    scene.workspace.apply()?.ok()?.says(&["The token of connection `prod` may end too early", "token_file"])?;
+    let run = scene.workspace.apply()?.ok()?;
+    run.says(&["The token of connection `prod` may end too early", "token_file"])?
+        .never_says(&["could not be told"])?;
     ensure!(text_of(&shared.cluster, &name)?.as_deref() == Some("Dear all"));
     scene.workspace.plan_is_empty()?;
     let backup = scene.workspace.attributes("dr_backup_job.docs")?["result"]["point"]["id"].clone();

@@ -107,6 +107,8 @@ fn the_lock_of_a_dead_restic_stops_no_restore_and_is_named_to_a_backup(scene: &m
     ensure!(!names(&scene.repository().join("locks"))?.is_empty(), "there is no dead lock");
     let mut documents = scene.documents();
     documents.release = 1;
+    // A busy machine needs longer for a look than five minutes of that clock.
+    documents.restore = "timeouts = { read = \"4h\" }".into();
     scene.write(&documents)?;
     scene.lose_data()?;
     scene.workspace.set("DR_TEST_CLOCK_SPEED", "600");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
 use acceptance_tests::servers::kubernetes::{
-    CONTEXT, Cluster, Definitions, K8up, STORAGE_CLASS, Shared, Velero, VolSync, shared, wait_for,
+    CONTEXT, Cluster, Definitions, K8up, STORAGE_CLASS, Shared, Velero, VolSync, rights_of_guide, shared, wait_for,
 };
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -365,6 +365,12 @@ impl Gitops {
 fn gitops_takes_a_claim_back_to_yesterday_and_fills_those_that_git_makes(scene: &mut Scene) -> Result<()> {
     let git = Gitops::new(scene, "of yesterday")?;
     let api = git.shared.api();
+    // With what the guides list: of Velero's what `quiesce` takes.
+    let mut grants = rights_of_guide("volsync.md", 2, &git.namespace)?;
+    grants.extend(rights_of_guide("velero.md", 3, Velero::NAMESPACE)?.pop());
+    let kubeconfig = scene.workspace.path("kubeconfig");
+    git.shared.cluster.write_kubeconfig(&git.namespace, &grants, &kubeconfig)?;
+    scene.workspace.set("TF_VAR_kubeconfig", kubeconfig.display().to_string());
     scene.workspace.apply()?.ok()?;
     let ended = |source: &Value| source["status"]["lastSyncTime"].is_string();
     let source = api.wait(VolSync::API, "ReplicationSource", &git.namespace, "web", MINUTE * 2, ended)?;

@@ -14,6 +14,9 @@ both_clis!(
     two_first_applies_at_once_make_one_repository_and_store_both,
     a_policy_that_was_changed_elsewhere_is_put_right,
     two_policies_of_two_workspaces_are_refused_and_one_is_shared,
+    a_repository_that_another_state_holds_is_not_deleted,
+    what_a_lost_state_held_is_taken_over_and_deleted_once_its_note_is_gone,
+    two_resources_that_are_one_target_are_refused,
     a_read_only_target_restores_and_writes_nothing,
     a_drill_restores_below_its_folder_and_writes_nothing_else,
     a_drill_writes_nothing_through_a_link_that_came_back,
@@ -111,6 +114,78 @@ fn two_policies_of_two_workspaces_are_refused_and_one_is_shared(scene: &mut Scen
     Ok(())
 }
 
+/// The usual configuration, whose target is deleted with its repository.
+fn deleting(scene: &Scene) -> String {
+    Documents { target: "deletion_policy = \"delete\"".into(), ..scene.documents() }.configuration()
+}
+
+fn a_repository_that_another_state_holds_is_not_deleted(scene: &mut Scene) -> Result<()> {
+    scene.backed_up()?;
+    scene.workspace.write(&deleting(scene))?;
+    scene.workspace.apply()?.ok()?;
+    let colleague = colleague(scene, target_alone(&deleting(scene)))?;
+    let folder = scene.workspace.folder().display().to_string();
+    colleague.workspace.apply()?.ok()?.says(&["was taken over", "It is held by", "\"documents\""])?;
+    colleague.workspace.plan_is_empty()?;
+    scene.workspace.plan_is_empty()?;
+    let stored = Manifest::of(&scene.repository())?;
+    let parts = ["Another state holds the repository", "owners/", "deletion_policy = \"keep\""];
+    colleague.workspace.plan_with(&["-destroy"])?.fails(&parts)?.says(&[&folder])?;
+    colleague.workspace.destroy()?.fails(&parts)?;
+    // What the error asks for: the first lets go of it, and keeps it.
+    scene.write(&scene.documents())?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.destroy()?.ok()?;
+    stored.assert_same(&scene.repository())?;
+    ensure!(policy_file(scene).exists(), "the colleague's policy is gone");
+    colleague.workspace.plan_is_empty()?;
+    colleague.workspace.destroy()?.ok()?;
+    ensure!(!scene.repository().exists() && !scene.workspace.path("repository.dr").exists(), "something is left");
+    Ok(())
+}
+
+fn what_a_lost_state_held_is_taken_over_and_deleted_once_its_note_is_gone(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    scene.workspace.write(&deleting(scene))?;
+    scene.workspace.apply()?.ok()?;
+    let owners = scene.workspace.path("repository.dr/owners");
+    let lost = names(&owners)?.concat();
+    fs::remove_file(scene.workspace.state_file())?;
+    scene.workspace.apply()?.ok()?.says(&["was taken over", &lost])?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.fails(&["Another state holds the repository", &lost])?;
+    fs::remove_file(owners.join(&lost))?;
+    scene.workspace.destroy()?.ok()?;
+    ensure!(!scene.repository().exists(), "the repository is still there");
+    Ok(())
+}
+
+fn two_resources_that_are_one_target_are_refused(scene: &mut Scene) -> Result<()> {
+    scene.make_data()?;
+    let text = target_alone(&scene.documents().configuration()).to_owned();
+    let one =
+        |label: &str| text.replace("\"dr_backup_target\" \"documents\"", &format!("\"dr_backup_target\" \"{label}\""));
+    let second = one("second").split("resource \"dr_backup_target\"").nth(1).context("the target")?.to_owned();
+    let both = format!("{text}\nresource \"dr_backup_target\"{second}");
+    let parts = ["One target twice", "dr_backup_target \"documents\""];
+    scene.workspace.write(&both.replacen("restic ", "deletion_policy = \"prevent\"\n  restic ", 1))?;
+    scene.workspace.plan()?.fails(&parts)?;
+    // Two that are written alike may be one that is planned twice, until both are made.
+    scene.workspace.write(&both)?;
+    scene.workspace.apply()?.fails(&parts)?;
+    scene.workspace.destroy()?.ok()?;
+    // Of one that is there already and one that is new a plan can't tell that they are two: it may be replaced.
+    scene.workspace.write(&text)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.apply_with(&["-replace=dr_backup_target.documents"])?.ok()?;
+    scene.workspace.write(&both)?;
+    scene.workspace.apply()?.ok()?.says(&["was taken over", "It is held by"])?;
+    scene.workspace.plan()?.fails(&parts)?;
+    scene.workspace.write(&text)?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
 fn a_read_only_target_restores_and_writes_nothing(scene: &mut Scene) -> Result<()> {
     let before = scene.backed_up()?;
     let storage = [Manifest::of(&scene.repository())?, Manifest::of(&scene.workspace.path("repository.dr"))?];
@@ -150,7 +225,7 @@ fn a_drill_restores_below_its_folder_and_writes_nothing_else(scene: &mut Scene) 
     let folders = [scene.repository(), scene.workspace.path("repository.dr"), scene.workspace.path(".documents.dr")];
     let storage = folders.iter().map(|folder| Manifest::of(folder)).collect::<Result<Vec<_>>>()?;
     let drill = drill(scene)?;
-    drill.workspace.apply()?.ok()?.says(&["drill"])?;
+    drill.workspace.apply()?.ok()?.says(&["This is a drill", "come back below"])?;
     let restored = scene.workspace.path("drill").join(scene.data().strip_prefix("/")?);
     before.assert_same(&restored).context("below the drill's folder")?;
     let job = drill.workspace.attributes("dr_backup_job.documents")?;
@@ -208,6 +283,20 @@ fn a_drill_deletes_nothing(scene: &mut Scene) -> Result<()> {
     drill.workspace.write(&text)?;
     drill.workspace.apply()?.ok()?;
     let storage = Manifest::of(&scene.repository())?;
-    drill.workspace.destroy()?.fails(&["dr_backup_target.documents", "deletion_policy", "drill"])?;
-    storage.assert_same(&scene.repository())
+    let ledger = Manifest::of(&scene.workspace.path("repository.dr"))?;
+    // A drill has nothing in the storage, so it goes.
+    drill.workspace.plan_with(&["-destroy"])?.ok()?.says(&["This is a drill"])?.never_says(&["will be deleted"])?;
+    drill.workspace.destroy()?.ok()?;
+    storage.assert_same(&scene.repository())?;
+    // What is no drill's stays.
+    scene.workspace.write(&deleting(scene))?;
+    scene.workspace.apply()?.ok()?;
+    fs::copy(scene.workspace.state_file(), drill.workspace.state_file())?;
+    drill.workspace.destroy()?.fails(&[
+        "dr_backup_target.documents",
+        "Nothing is deleted in a drill",
+        "`removed` block",
+    ])?;
+    storage.assert_same(&scene.repository())?;
+    ledger.assert_same(&scene.workspace.path("repository.dr"))
 }

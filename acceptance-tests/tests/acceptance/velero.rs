@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{Cluster, Shared, Velero, rights_of_guide, shared, wait_for};
 use acceptance_tests::servers::{Faulty, Minio, S3};
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
@@ -22,6 +22,8 @@ both_clis!(
     what_another_program_owns_is_a_conflict_that_names_it,
     what_is_there_already_is_taken_over_only_when_it_is_ours,
     a_bucket_that_velero_can_not_use_is_an_error_with_its_words,
+    what_another_state_holds_is_not_turned_to_something_else,
+    the_first_rights_of_the_guide_are_enough_for_targets_and_schedules,
     what_velero_can_not_say_is_an_error_while_planning,
     a_cluster_that_is_gone_is_an_error_or_kept_or_lost_as_the_connection_says,
     an_emptied_cluster_is_filled_again_by_one_apply,
@@ -37,6 +39,7 @@ both_clis!(
     what_is_being_deleted_is_waited_for_and_its_finalizer_named,
     what_moves_to_another_cluster_is_taken_off_the_old_one,
     a_secret_may_get_another_name,
+    a_new_value_in_the_provider_block_is_a_change,
     what_was_a_manifest_is_moved_and_read_like_an_import,
     a_backup_goes_with_its_job_only_where_that_is_asked_for,
     a_backup_that_may_not_be_deleted_stays_and_the_reason_is_told,
@@ -254,6 +257,16 @@ fn what_somebody_changes_is_seen_and_put_right(scene: &mut Scene) -> Result<()> 
     ensure!(world.get("Schedule", &daily)?["spec"]["paused"] == false);
     scene.workspace.plan_is_empty()?;
 
+    // So it is by what has its backups store less.
+    let less = json!({ "spec": { "template": { "excludedResources": ["*"], "labelSelector": { "matchLabels": { "no": "one" } } } } });
+    api.patch(Velero::API, "Schedule", velero, &daily, &less)?;
+    let seen = ["spec.template.excludedResources is ", "spec.template.labelSelector is ", "and may not be set"];
+    scene.workspace.plan()?.ok()?.says(&seen)?;
+    scene.workspace.apply()?.ok()?;
+    let template = world.get("Schedule", &daily)?["spec"]["template"].clone();
+    ensure!(template.get("excludedResources").is_none() && template.get("labelSelector").is_none(), "{template}");
+    scene.workspace.plan_is_empty()?;
+
     // A server's own fields and other people's labels are none of ours.
     api.patch(Velero::API, "Schedule", velero, &daily, &json!({ "metadata": { "labels": { "team": "docs" } } }))?;
     scene.workspace.plan_is_empty()?;
@@ -338,10 +351,47 @@ fn a_bucket_that_velero_can_not_use_is_an_error_with_its_words(scene: &mut Scene
     let world = World::new(scene)?;
     world.s3.put(&world.name, "velero/photos/cat.jpg", b"not a backup")?;
     world.write(scene, "", "")?;
-    scene.workspace.apply()?.fails(&["invalid top-level directories", "store.prefix"])?;
+    let gone = "What was made for it is removed again";
+    scene.workspace.apply()?.fails(&["invalid top-level directories", "store.prefix", gone])?;
+    ensure!(world.get("BackupStorageLocation", &world.name).is_err(), "no state knows it");
+    ensure!(world.get("Secret", &format!("dr-{}", world.name)).is_err(), "keys that no state knows of");
     world.s3.delete(&world.name, "velero/photos/cat.jpg")?;
     scene.workspace.apply()?.ok()?;
     scene.workspace.plan_is_empty()
+}
+
+fn what_another_state_holds_is_not_turned_to_something_else(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    world.write(scene, "", "")?;
+    scene.workspace.apply()?.ok()?;
+    let mut colleague = scene.copy("colleague")?;
+    world.settings(&mut colleague);
+    std::fs::remove_file(colleague.workspace.state_file())?;
+    let text = world.configuration(&world.shared.cluster, "", "", "");
+    let other = text.replace("prefix = \"velero\"", "prefix = \"other\"");
+    colleague.workspace.write(&other)?;
+    let location = ["exists already and is about something else", "spec.objectStorage.prefix is", "tofu import"];
+    colleague.workspace.apply()?.fails(&location)?;
+    // A schedule of that name into another target is another one, too.
+    let renamed = other.replacen(&format!("name   = \"{}\"", world.name), &format!("name = \"{}-2\"", world.name), 1);
+    colleague.workspace.write(&renamed)?;
+    let schedule = ["exists already and is about something else", "spec.template.storageLocation is"];
+    colleague.workspace.apply()?.fails(&schedule)?;
+    colleague.workspace.destroy()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
+fn the_first_rights_of_the_guide_are_enough_for_targets_and_schedules(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    // Nothing but a letter: every kind is asked for before that is known.
+    world.shared.cluster.namespace(&world.name)?;
+    world.shared.api().apply(&letter(&world.name))?;
+    let grants = &rights_of_guide("velero.md", 3, Velero::NAMESPACE)?[..2];
+    let limited = world.shared.cluster.limit(&world.name, grants, &scene.workspace.path("kubeconfig"))?;
+    scene.workspace.write(&limited(&world.configuration(&world.shared.cluster, "", "", "")))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.destroy()?.ok().map(drop)
 }
 
 fn what_velero_can_not_say_is_an_error_while_planning(scene: &mut Scene) -> Result<()> {
@@ -706,6 +756,26 @@ fn a_secret_may_get_another_name(scene: &mut Scene) -> Result<()> {
     scene.workspace.apply()?.ok()?;
     scene.workspace.write(&named("keys_of_velero"))?;
     scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()
+}
+
+fn a_new_value_in_the_provider_block_is_a_change(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let (id, secret) = (&world.s3.credentials.id, &world.s3.credentials.secret);
+    let text = world.configuration(&world.shared.cluster, "", "", "").replace(&world.secret(), "in_the_block");
+    let with = |value: &str| {
+        let block = format!("provider \"dr\" {{\n  secrets = {{ in_the_block = {value:?} }}\n");
+        text.replacen("provider \"dr\" {\n", &block, 1)
+    };
+    scene.workspace.write(&with(&format!("{id}:{secret}")))?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan_is_empty()?;
+    scene.workspace.write(&with(&format!("{id}:{SECRET}")))?;
+    scene.workspace.plan()?.ok()?.says(&["stale"])?.never_says(&[SECRET])?;
+    ensure!(scene.workspace.planned("dr_backup_target.main")? == ["update"]);
+    let state = std::fs::read_to_string(scene.workspace.state_file())?;
+    ensure!(!state.contains(SECRET) && !state.contains(secret), "a secret is in the state");
+    scene.workspace.write(&with(&format!("{id}:{secret}")))?;
     scene.workspace.plan_is_empty()
 }
 

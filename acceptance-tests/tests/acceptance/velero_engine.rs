@@ -15,8 +15,8 @@ use dr_resources::engines::velero::restore_block::VeleroRestoreBlock;
 use dr_resources::ledger::Triggers;
 use dr_resources::reference::{Reference, ReferencedStore};
 use dr_resources::run::{
-    self, BackupJob, BackupParts, BackupResult, Cancel, Cause, FirstBackup, OnFailure, OnMissing, Outcome, PointChoice,
-    ReadBack, RestoreJob, RestoreParts, RestoreResult, RunError, TargetState, When,
+    self, BackupJob, BackupParts, BackupResult, Cancel, Cause, FirstBackup, Memory, OnFailure, OnMissing, Outcome,
+    PointChoice, ReadBack, RestoreJob, RestoreParts, RestoreResult, RunError, TargetState, When,
 };
 use dr_resources::settings::Settings;
 use dr_resources::shared::Shared;
@@ -92,6 +92,7 @@ async fn restore(
         engine: "velero".to_owned(),
         server_uid,
         target,
+        locality: None,
         triggers: Triggers::new(),
         series: "repository".to_owned(),
         when,
@@ -106,8 +107,7 @@ async fn restore(
     };
     let parts = RestoreParts {
         ledger: ledger.as_ref(),
-        storage: Some(storage.as_ref()),
-        siblings: None,
+        memory: Memory { storage: Some(storage.as_ref()), siblings: None },
         engine: engine.as_ref(),
         pause: None,
         safety: Some(engine.as_ref()),

@@ -1,14 +1,17 @@
 //! What Velero's restore did and did not bring back, on the real server. It has no agent on the node here, so the tests write
 //! by hand that a backup holds a volume's files: what a real agent would have stored, and nobody restores.
 
+use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{STORAGE_CLASS, Shared, Velero, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{STORAGE_CLASS, Shared, Velero, rights_of_guide, shared, wait_for};
 use acceptance_tests::servers::{Minio, S3};
 use anyhow::{Context, Result, ensure};
+use dr_resources::clock;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::scene::Scene;
@@ -20,7 +23,10 @@ both_clis!(
     a_claim_in_the_way_is_deleted_only_when_it_is_saved_or_need_not_be,
     one_lost_namespace_of_two_is_an_error_and_comes_back_by_a_job_of_its_own,
     what_a_restore_is_told_to_change_is_changed,
+    a_backup_whose_time_is_over_stays_until_its_restore_has_succeeded,
 );
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A bucket, and namespaces whose names begin with its own.
 struct World {
@@ -62,6 +68,15 @@ resource "dr_backup_job" "once" {{
 "#,
             provider = provider(self.s3, &self.shared.cluster, "", ""),
         ))
+    }
+
+    /// The same with what the guide lists, and nothing else.
+    fn limit(&self, scene: &Scene) -> Result<()> {
+        let grants = rights_of_guide("velero.md", 3, Velero::NAMESPACE)?;
+        let kubeconfig = scene.workspace.path("kubeconfig");
+        let limited = self.shared.cluster.limit(&self.name, &grants, &kubeconfig)?;
+        let file = scene.workspace.folder().join("main.tf");
+        scene.workspace.write(&limited(&fs::read_to_string(file)?))
     }
 
     /// A namespace with a letter and a claim.
@@ -171,6 +186,7 @@ fn a_roll_back_takes_the_claims_of_the_failed_restore_away(scene: &mut Scene) ->
 
     let roll_back = "when = \"always\"\n  on_failure = \"roll_back\"";
     world.write(scene, &[&namespace], &restore("over", &[&namespace], roll_back))?;
+    world.limit(scene)?;
     let run = scene.workspace.apply()?.ok()?;
     run.says(&["does not show that it filled these volumes", "is back in place"])?;
     let job = scene.workspace.attributes("dr_restore_job.over")?;
@@ -325,4 +341,44 @@ fn what_a_restore_is_told_to_change_is_changed(scene: &mut Scene) -> Result<()> 
         ensure!(api.get("v1", "ConfigMap", &copy, "dr-run-1")?.is_none(), "a record of runs came to {copy}");
     }
     Ok(())
+}
+
+/// The restore is killed, and Velero looks for what has expired before the next one begins.
+fn a_backup_whose_time_is_over_stays_until_its_restore_has_succeeded(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    // A lease whose owner died is stale after a minute of this clock.
+    scene.workspace.set("DR_TEST_CLOCK_SPEED", "20");
+    let (api, namespace) = (world.shared.api(), world.name.clone());
+    world.fill(&namespace, "one")?;
+    world.write(scene, &[&namespace], "")?;
+    scene.workspace.apply()?.ok()?;
+    let stored = scene.workspace.attributes("dr_backup_job.once")?;
+    let backup = stored["result"]["point"]["id"].as_str().context("a backup")?.to_owned();
+    let found = || api.get(Velero::API, "Backup", Velero::NAMESPACE, &backup);
+    world.lose(&namespace)?;
+
+    let over = Timestamp::from_second(clock::now().as_second() + 40)?;
+    let expires = json!({ "status": { "expiration": over.to_string() } });
+    let before = api.patch(Velero::API, "Backup", Velero::NAMESPACE, &backup, &expires)?;
+    world.write(scene, &[&namespace], &restore("back", &[&namespace], ""))?;
+    scene.workspace.set("DR_TEST_DIE", "restore_job:5");
+    ensure!(!scene.workspace.apply()?.status.success(), "it was not killed");
+    scene.workspace.set("DR_TEST_DIE", "");
+    let kept: Timestamp = found()?.context("no backup")?["status"]["expiration"].as_str().context("a date")?.parse()?;
+    ensure!(kept.duration_since(over).as_hours() > 29 * 24, "it expires at {kept}");
+
+    // Twice, every ten seconds.
+    while clock::now().duration_since(over).as_secs() < 21 {
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    scene.workspace.apply()?.ok()?.never_says(&["could not be told"])?;
+    ensure!(world.letter(&namespace)?.as_deref() == Some("one"));
+
+    // Everything is what it was, and Velero goes by that.
+    if let Some(now) = found()?.filter(|now| now["status"]["phase"] == "Completed") {
+        ensure!(now["status"] == before["status"], "{now}");
+        ensure!(now["metadata"]["labels"] == before["metadata"]["labels"], "{now}");
+        ensure!(now["metadata"]["annotations"] == before["metadata"]["annotations"], "{now}");
+    }
+    wait_for("Velero to remove the backup", MINUTE, || Ok(found()?.is_none().then_some(())))
 }

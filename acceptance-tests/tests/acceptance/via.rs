@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use acceptance_tests::servers::kubernetes::{Grant, Inside, Shared, rules_of_guide, shared};
+use acceptance_tests::servers::kubernetes::{Grant, Inside, Shared, rights_of_guide, shared};
 use acceptance_tests::servers::{Minio, S3};
 use acceptance_tests::tree::Recipe;
 use anyhow::{Context, Result, ensure};
@@ -93,8 +93,7 @@ fn port_of(s3: &S3) -> Result<u16> {
 
 /// What the guide says is enough has to be enough.
 fn grants(namespace: &str) -> Result<Vec<Grant>> {
-    let rules = rules_of_guide("tunnels.md", 1)?;
-    Ok(rules.into_iter().map(|(_, rules)| Grant::within(namespace, rules)).collect())
+    rights_of_guide("tunnels.md", 1, namespace)
 }
 
 fn a_folder_goes_into_a_cluster_and_comes_back_over_tunnels(scene: &mut Scene) -> Result<()> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use acceptance_tests::parts;
 use acceptance_tests::servers::S3;
-use acceptance_tests::servers::kubernetes::{Cluster, Node, STORAGE_CLASS, Shared, VolSync, shared, wait_for};
+use acceptance_tests::servers::kubernetes::{
+    Cluster, Node, STORAGE_CLASS, Shared, VolSync, rights_of_guide, shared, wait_for,
+};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -24,6 +26,8 @@ both_clis!(
     one_apply_installs_what_its_target_restore_and_schedule_wait_for,
     a_restore_without_its_crd_makes_no_claim,
     a_repository_without_points_never_becomes_an_empty_volume,
+    m6_a_repository_that_vanished_is_not_made_anew,
+    m11_a_claim_that_somebody_made_anew_is_told_of,
     a_backup_job_stores_one_point_and_removes_none,
     a_backup_job_leaves_the_schedule_beside_it_alone_and_stores_again_what_that_removed,
     a_restore_that_fails_half_way_is_rolled_back_to_what_was_there,
@@ -63,6 +67,12 @@ impl World {
         fs::write(folder.join("file"), "precious")?;
         scene.workspace.set("DR_SECRET_KEYS", format!("{}:{}", s3.credentials.id, s3.credentials.secret));
         Ok(World { shared, s3, name, folder })
+    }
+
+    /// Lets a configuration do what the guide lists, and nothing else.
+    pub fn limited(&self, scene: &Scene) -> Result<impl Fn(&str) -> String + use<>> {
+        let grants = rights_of_guide("volsync.md", 2, &self.name)?;
+        self.shared.cluster.limit(&self.name, &grants, &scene.workspace.path("kubeconfig"))
     }
 
     /// With its connections.
@@ -421,6 +431,19 @@ fn an_older_point_is_restored_in_place_once_while_nothing_uses_the_claim(scene: 
     ensure!(world.destinations()?.is_empty());
     world.shared.api().delete_and_wait("v1", "Pod", &world.name, "reader")?;
 
+    // So is what would write the claim too. Its Secret is not there, so it never does.
+    world.shared.api().apply(&json!({
+        "apiVersion": VolSync::API, "kind": "ReplicationDestination",
+        "metadata": { "name": "theirs", "namespace": world.name },
+        "spec": {
+            "trigger": { "schedule": "0 4 * * *" },
+            "restic": { "repository": "nowhere", "destinationPVC": "data", "copyMethod": "Direct" },
+        },
+    }))?;
+    scene.workspace.apply()?.fails(&["ReplicationDestination", "theirs", "writes into data too, by its schedule"])?;
+    ensure!(fs::read_to_string(world.folder.join("file"))? == "spoilt", "it was written");
+    world.shared.api().delete_and_wait(VolSync::API, "ReplicationDestination", &world.name, "theirs")?;
+
     scene.workspace.apply()?.ok().with_context(|| world.log())?;
     ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
     ensure!(!world.folder.join("more").exists(), "what the point does not hold goes");
@@ -548,6 +571,57 @@ fn a_repository_without_points_never_becomes_an_empty_volume(scene: &mut Scene) 
     Ok(())
 }
 
+fn m6_a_repository_that_vanished_is_not_made_anew(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null)?;
+    for key in world.s3.keys(&world.name, "docs/")? {
+        world.s3.delete(&world.name, &key)?;
+    }
+    // Another prefix is another place, which the plan says.
+    scene.workspace.write(&world.configuration("").replace("prefix = \"docs\"", "prefix = \"other\""))?;
+    scene.workspace.plan()?.ok()?.says(&["Target docs moves", "stays there"])?;
+    let job = "resource \"dr_backup_job\" \"now\" {\n  name    = \"now\"\n  target  = dr_backup_target.main.ref\n  \
+               volsync = { pvc = \"data\", copy_method = \"Snapshot\" }\n}\n";
+    scene.workspace.write(&format!("{}{job}", world.configuration("")))?;
+    let gone = ["held a repository before", "nothing is made anew", "remove `seen/there` from"];
+    scene.workspace.apply()?.fails(&gone)?;
+    scene.workspace.destroy()?.ok()?;
+    // Neither by a schedule, nor by a restore that may start empty.
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.fails(&gone)?;
+    ensure!(world.get("ReplicationSource", "hourly").is_err(), "VolSync would make it");
+    let skips = world.restore("", "when = \"always\"\n  on_missing = \"skip\"\n  safety_backup = false");
+    scene.workspace.write(&format!("{}{skips}", world.target()))?;
+    scene.workspace.apply()?.fails(&["held a repository before", "remove `seen/there` from"])?;
+    ensure!(world.s3.keys(&world.name, "docs/")?.is_empty(), "a repository was made");
+    // The way out that the error names.
+    world.s3.delete(&world.name, "docs.dr/seen/there")?;
+    scene.workspace.write(&world.configuration(""))?;
+    scene.workspace.apply()?.ok()?;
+    world.synced(&Value::Null).map(drop)
+}
+
+fn m11_a_claim_that_somebody_made_anew_is_told_of(scene: &mut Scene) -> Result<()> {
+    let world = World::new(scene)?;
+    let with = |trigger: &str| {
+        let restore = world.restore("", &format!("triggers = {{ at = \"{trigger}\" }}"));
+        scene.workspace.write(&format!("{}{restore}", world.target()))
+    };
+    with("first")?;
+    scene.workspace.apply()?.ok()?;
+    scene.workspace.plan()?.ok()?.never_says(&["made anew"])?;
+    world.shared.api().delete_and_wait("v1", "PersistentVolumeClaim", &world.name, "data")?;
+    world.shared.node.claim(&world.name, "data")?;
+    scene.workspace.plan()?.ok()?.says(&["/data was made anew at ", "when = \"always\""])?;
+    with("second")?;
+    scene.workspace.apply()?.ok()?;
+    ensure!(world.destinations()?.is_empty());
+    scene.workspace.plan()?.ok()?.never_says(&["made anew"])?;
+    Ok(())
+}
+
 fn a_backup_job_stores_one_point_and_removes_none(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
     let job = |trigger: &str| {
@@ -645,12 +719,14 @@ resource "dr_backup_job" "now" {{
 
 fn a_restore_that_fails_half_way_is_rolled_back_to_what_was_there(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
-    scene.workspace.write(&world.configuration(""))?;
+    // What the guide lists is enough for that.
+    let limited = world.limited(scene)?;
+    scene.workspace.write(&limited(&world.configuration("")))?;
     scene.workspace.apply()?.ok()?;
     world.synced(&Value::Null)?;
     fs::write(world.folder.join("file"), "in use")?;
     let restore = world.restore("", "when = \"always\"\n  on_failure = \"roll_back\"");
-    scene.workspace.write(&format!("{}{restore}", world.configuration("")))?;
+    scene.workspace.write(&limited(&format!("{}{restore}", world.configuration(""))))?;
     let apply = scene.workspace.start_apply()?;
     let first = wait_for("a ReplicationDestination", MINUTE * 2, || Ok(world.destinations()?.into_iter().next()))?;
     let name = first["metadata"]["name"].as_str().context("it has a name")?;

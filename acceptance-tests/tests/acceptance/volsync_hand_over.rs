@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use acceptance_tests::servers::kubernetes::{Grant, STORAGE_CLASS, VolSync, rules_of_guide, wait_for};
+use acceptance_tests::servers::kubernetes::{STORAGE_CLASS, VolSync, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -413,20 +413,9 @@ fn a_claim_of_another_namespace_is_restored_by_one_argument(scene: &mut Scene) -
 
 fn the_rights_in_the_guide_are_enough(scene: &mut Scene) -> Result<()> {
     let world = World::new(scene)?;
-    let grants: Vec<Grant> = rules_of_guide("volsync.md", 2)?
-        .into_iter()
-        .map(|(title, rules)| match title.contains("namespace with") {
-            true => Grant::within(&world.name, rules),
-            false => Grant::everywhere(rules),
-        })
-        .collect();
-    let token = world.shared.cluster.service_user(&world.name, &grants)?;
-    let kubeconfig = scene.workspace.path("kubeconfig");
-    fs::write(&kubeconfig, world.shared.cluster.kubeconfig_for(&token))?;
-    let admin = format!("{:?}", world.shared.cluster.kubeconfig_path());
-    let limited = |configuration: String| configuration.replace(&admin, &format!("{kubeconfig:?}"));
+    let limited = world.limited(scene)?;
     scene.workspace.set("DR_TEST_CLOCK_SPEED", "5");
-    scene.workspace.write(&limited(world.configuration("")))?;
+    scene.workspace.write(&limited(&world.configuration("")))?;
     scene.workspace.apply()?.ok()?;
     world.synced(&Value::Null)?;
     scene.workspace.plan_is_empty()?;
@@ -455,7 +444,7 @@ resource "dr_restore_job" "made" {{
         schedule = world.configuration(""),
         handed_over = hand_over(&format!("pvc = \"fresh\", {SIZE}"), ""),
     );
-    scene.workspace.write(&limited(jobs))?;
+    scene.workspace.write(&limited(&jobs))?;
     scene.workspace.apply()?.ok().with_context(|| world.log())?;
     ensure!(fs::read_to_string(world.folder.join("file"))? == "precious");
     ensure!(attributes(scene)?["auto_restore"]["armed"] == true);

@@ -11,9 +11,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// Field attributes, all inside `#[dr(…)]`: `required`, `optional`, `computed`, `sensitive`, `write_only`,
 /// `requires_replace`, `default = <literal>` (makes the field optional and computed), `default_with = <path>`,
-/// `always_owned = <literal>`, `validate = <path>` (more than once), `equal = <path>`, `deprecated = "<why>"`,
-/// `rename = "<name>"`, `one_of` for a field whose type is `Attr<some Choice>`, and `flatten` for a model whose fields
-/// stand beside those of this one.
+/// `validate = <path>` (more than once), `equal = <path>`, `deprecated = "<why>"`, `rename = "<name>"`, `one_of` for a
+/// field whose type is `Attr<some Choice>`, and `flatten` for a model whose fields stand beside those of this one.
 #[proc_macro_derive(Model, attributes(dr))]
 pub fn derive_model(input: TokenStream) -> TokenStream {
     model::expand(&parse_macro_input!(input as DeriveInput)).unwrap_or_else(|error| error.to_compile_error()).into()

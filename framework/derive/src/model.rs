@@ -85,6 +85,12 @@ impl<'a> Parsed<'a> {
         if options.required && (options.optional || options.computed) {
             return Err(Error::new_spanned(field, "a required field is neither optional nor computed"));
         }
+        // No plan and no state holds a write-only value: a change of it is never seen.
+        if options.write_only && (options.computed || options.requires_replace || options.equal.is_some()) {
+            let words = "a write-only field is not stored, so it has no default, is neither computed nor compared, and can \
+                         need no new object: a field beside it that counts its versions can";
+            return Err(Error::new_spanned(field, words));
+        }
         Ok(Parsed { field, name, description: attributes::documentation(&field.attrs), options })
     }
 
@@ -127,14 +133,13 @@ impl<'a> Parsed<'a> {
         let flags = flags.iter().flatten();
         let default = options.default.as_ref().map(literal).map(|value| quote!(field.default = Some(#value);));
         let default_with = options.default_with.as_ref().map(|path| quote!(field.default = Some(#path());));
-        let owned = options.always_owned.as_ref().map(literal).map(|value| quote!(field.always_owned = Some(#value);));
         let equal = options.equal.as_ref().map(|path| quote!(field.equality = Some(#path);));
         let deprecated = options.deprecated.as_ref().map(|why| quote!(field.deprecated = Some(#why.to_owned());));
         let validators = options.validate.iter().map(|path| quote!(field.validators.push(#path);));
         quote! {
             {
                 let mut field = ::dr_framework::Field::new(#name, <#ty as ::dr_framework::Shape>::kind(), #description);
-                #(#flags)* #default #default_with #owned #equal #deprecated #(#validators)*
+                #(#flags)* #default #default_with #equal #deprecated #(#validators)*
                 fields.push(field.settled());
             }
         }
@@ -172,5 +177,44 @@ fn literal(literal: &Lit) -> TokenStream {
         Lit::Bool(truth) => quote!(::dr_framework::Value::Bool(#truth)),
         Lit::Int(number) => quote!(::dr_framework::Value::Number(::dr_framework::Number::from(#number as i64))),
         other => Error::new_spanned(other, "a default is a string, a bool or a whole number").to_compile_error(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::TokenStream;
+    use quote::quote;
+    use syn::parse_quote;
+
+    /// Why a field with these options is refused, if it is.
+    fn refused(options: &TokenStream) -> Option<String> {
+        let model = parse_quote! {
+            /// A model.
+            struct Model {
+                /// A field.
+                #[dr(#options)]
+                field: Attr<String>,
+            }
+        };
+        super::expand(&model).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_field_is_required_or_the_others() {
+        for options in [quote!(required), quote!(optional, computed), quote!(default = 3), quote!(optional, write_only)]
+        {
+            assert_eq!(refused(&options), None, "{options}");
+        }
+        for options in [quote!(), quote!(sensitive), quote!(required, computed), quote!(required, default = "x")] {
+            assert!(refused(&options).is_some(), "{options}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_computed_or_compared_where_nothing_is_stored() {
+        for options in [quote!(computed), quote!(default = "x"), quote!(requires_replace), quote!(equal = same)] {
+            let options = quote!(optional, write_only, #options);
+            assert!(refused(&options).is_some_and(|why| why.contains("write-only")), "{options}");
+        }
     }
 }

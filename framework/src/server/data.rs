@@ -9,6 +9,7 @@ use tonic::{Response, Status};
 
 use super::Server;
 use super::answer::{decode, encode, guard, report};
+use crate::field::object_type;
 use crate::model::Model;
 use crate::provider::Provider;
 use crate::resource::FunctionError;
@@ -52,7 +53,7 @@ impl<P: Provider> Server<P> {
         &self,
         request: wire::validate_provider_config::Request,
     ) -> Answered<wire::validate_provider_config::Response> {
-        let config = decode(request.config.as_ref(), &super::object_type(&self.config))?;
+        let config = decode(request.config.as_ref(), &object_type(&self.config))?;
         self.learn(&self.config, &config);
         let context = self.context(None);
         let result = guard(async {
@@ -68,7 +69,7 @@ impl<P: Provider> Server<P> {
         &self,
         request: wire::configure_provider::Request,
     ) -> Answered<wire::configure_provider::Response> {
-        let config = decode(request.config.as_ref(), &super::object_type(&self.config))?;
+        let config = decode(request.config.as_ref(), &object_type(&self.config))?;
         self.learn(&self.config, &config);
         let context = self.context(request.client_capabilities);
         let result = guard(async { self.provider.configure(&context, P::Config::from_object(&config)?).await }).await;

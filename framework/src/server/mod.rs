@@ -15,7 +15,7 @@ use tonic::Status;
 
 use crate::context::{ClientCapabilities, Context, Stopper};
 use crate::erased::{AnyDataSource, AnyResource};
-use crate::field::Field;
+use crate::field::{Field, object_type};
 use crate::model::Model;
 use crate::plan;
 use crate::provider::Provider;
@@ -126,8 +126,4 @@ impl<P: Provider> Server<P> {
             self.provider.apply_begins();
         }
     }
-}
-
-fn object_type(fields: &[Field]) -> Type {
-    Type::object(fields.iter().map(|field| (field.name.clone(), field.attribute().ty())))
 }

@@ -1,7 +1,7 @@
 //! Calls about managed resources.
 
-use tfplugin::Value;
 use tfplugin::wire::tfplugin6 as wire;
+use tfplugin::{Value, v6};
 use tonic::{Response, Status};
 
 use super::Server;
@@ -175,18 +175,22 @@ impl<P: Provider> Server<P> {
         request: wire::move_resource_state::Request,
     ) -> Answered<wire::move_resource_state::Response> {
         let resource = self.resource(&request.target_type_name)?;
-        let json = request.source_state.map(|state| state.json).unwrap_or_default();
-        let state = serde_json::from_slice(&json)
-            .map_err(|error| Status::invalid_argument(format!("the source state is not JSON: {error}")))?;
-        let source = MoveFrom {
-            provider: request.source_provider_address,
-            type_name: request.source_type_name,
-            version: request.source_schema_version,
-            state,
-        };
         let context = self.context(None);
-        let result = guard(resource.inner.move_from(&context, &source)).await;
-        let result = result.and_then(|moved| moved.ok_or_else(|| cannot_move(&source, resource.inner.type_name())));
+        let result = guard(async {
+            let (from, to) = (&request.source_type_name, &request.target_type_name);
+            let source = MoveFrom {
+                provider: request.source_provider_address.clone(),
+                type_name: from.clone(),
+                version: request.source_schema_version,
+                state: v6::decode_untyped_state(request.source_state.as_ref())
+                    .map_err(|error| cannot_move(from, to, &format!("Its state can't be read: {error}.")))?,
+            };
+            let provider = &source.provider;
+            let strange =
+                || cannot_move(from, to, &format!("{to} does not take over the state of {from} from {provider}."));
+            resource.inner.move_from(&context, &source).await?.ok_or_else(strange)
+        })
+        .await;
         if let Ok(stored) = &result {
             self.learn(resource.inner.fields(), &stored.state);
         }
@@ -201,11 +205,8 @@ impl<P: Provider> Server<P> {
     }
 }
 
-fn cannot_move(source: &MoveFrom, target: &str) -> Diagnostics {
-    Diagnostics::error(
-        format!("Unable to move {} to {target}", source.type_name),
-        format!("{target} does not take over the state of {} from {}.", source.type_name, source.provider),
-    )
+fn cannot_move(from: &str, to: &str, why: &str) -> Diagnostics {
+    Diagnostics::error(format!("Unable to move {from} to {to}"), why)
 }
 
 fn identity(resource: &dyn AnyResource, value: Option<&Value>) -> Result<Option<wire::ResourceIdentityData>, Status> {

@@ -70,14 +70,16 @@ impl<P: Provider> Rpc for Server<P> {
         &self,
         request: Request<wire::upgrade_resource_state::Request>,
     ) -> Answered<wire::upgrade_resource_state::Response> {
-        self.upgrade_state(request.get_ref()).await
+        let request = request.into_inner();
+        traced("UpgradeResourceState", &request.type_name, self.upgrade_state(&request)).await
     }
 
     async fn upgrade_resource_identity(
         &self,
         request: Request<wire::upgrade_resource_identity::Request>,
     ) -> Answered<wire::upgrade_resource_identity::Response> {
-        self.upgrade_identity(request.get_ref())
+        let request = request.into_inner();
+        traced("UpgradeResourceIdentity", &request.type_name, async { self.upgrade_identity(&request) }).await
     }
 
     async fn configure_provider(

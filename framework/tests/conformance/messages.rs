@@ -18,7 +18,7 @@ use crate::zoo;
 
 /// Settings.
 #[derive(Model, Clone, Debug)]
-struct Settings {
+pub struct Settings {
     /// Hidden.
     #[dr(optional, sensitive)]
     token: Attr<String>,
@@ -187,21 +187,26 @@ struct Grown {
     /// Any number.
     #[dr(optional)]
     ratio: Attr<dr_framework::Number>,
+    /// Anything.
+    #[dr(optional)]
+    extra: Attr<dr_framework::Anything>,
+    /// Hidden.
+    #[dr(optional, sensitive)]
+    token: Attr<String>,
 }
 
 struct Growing;
 
-fn renamed(mut state: serde_json::Value) -> std::result::Result<serde_json::Value, String> {
-    let object = state.as_object_mut().ok_or("not an object")?;
+fn renamed(state: Value) -> std::result::Result<Value, String> {
+    let Value::Object(mut object) = state else { return Err("not an object".to_owned()) };
     let title = object.remove("title").ok_or("there is no title")?;
     object.insert("name".into(), title);
-    Ok(state)
+    Ok(Value::Object(object))
 }
 
-fn louder(mut state: serde_json::Value) -> std::result::Result<serde_json::Value, String> {
-    let name = state["name"].as_str().expect("a name").to_uppercase();
-    state["name"] = name.into();
-    Ok(state)
+fn louder(state: Value) -> std::result::Result<Value, String> {
+    let name = state.attribute("name").text().unwrap_or_else(|| panic!("no name in {state:?}")).to_uppercase();
+    Ok(with(state, "name", Value::String(name)))
 }
 
 #[async_trait]
@@ -227,9 +232,16 @@ impl Resource for Growing {
     async fn delete(&self, _: &Context, _: Grown) -> Result<()> {
         Ok(())
     }
+
+    async fn move_from(&self, _: &Context, source: &MoveFrom) -> Result<Option<Grown>> {
+        let ours = source.type_name == "old_grown";
+        let state = || with(grown("moved", Value::Null, Value::Null), "ratio", source.state.attribute("size").clone());
+        Ok(ours.then(|| Grown::from_object(&state())).transpose()?)
+    }
 }
 
-struct Zoo;
+/// All that is served here.
+pub struct Zoo;
 
 #[async_trait]
 impl Provider for Zoo {
@@ -258,15 +270,18 @@ impl Provider for Zoo {
     }
 }
 
-fn server() -> Server<Zoo> {
+/// Serves it.
+pub fn server() -> Server<Zoo> {
     Server::new(Zoo, Redactor::default())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+/// What runs its calls.
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
-fn settings(cases: u32) -> ProptestConfig {
+/// How many cases.
+pub fn settings(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -476,7 +491,21 @@ async fn upgraded(version: i64, json: &str) -> std::result::Result<Value, String
 }
 
 fn grown(name: &str, parts: Value, ratio: Value) -> Value {
-    Value::object([("name", Value::string(name)), ("added", Value::Null), ("parts", parts), ("ratio", ratio)])
+    Value::object([
+        ("name", Value::string(name)),
+        ("added", Value::Null),
+        ("parts", parts),
+        ("ratio", ratio),
+        ("extra", Value::Null),
+        ("token", Value::Null),
+    ])
+}
+
+/// The attributes of an object, with another one.
+fn with(object: Value, name: &str, value: Value) -> Value {
+    let Value::Object(mut attributes) = object else { panic!("{object:?} is no object") };
+    attributes.insert(name.to_owned(), value);
+    Value::Object(attributes)
 }
 
 #[tokio::test]
@@ -494,6 +523,20 @@ async fn attributes_that_are_gone_are_dropped_at_any_depth_and_numbers_stay_exac
     let state = r#"{"name": "x", "gone": {"a": [1]}, "parts": [{"user": "u", "old": 1}], "ratio": 0.1234567890123456789012345678901}"#;
     let expected = grown("x", Value::List(vec![part]), Value::Number(exact));
     assert_eq!(upgraded(2, state).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn numbers_go_through_an_upgrade_as_they_are() {
+    for digits in ["18446744073709551616", "123456789012345678901234567890.125", "0.1000000000000000055", "1e300"] {
+        let number = Value::Number(digits.parse().expect("a number"));
+        let extra = Value::Dynamic(Box::new((dr_framework::Type::Number, number.clone())));
+        let expected = with(grown("X", Value::Null, number), "extra", extra);
+        for (version, name) in [(0, "title"), (1, "name"), (2, "name")] {
+            let extra = format!(r#"{{"value": {digits}, "type": "number"}}"#);
+            let state = format!(r#"{{"{name}": "X", "ratio": {digits}, "extra": {extra}}}"#);
+            assert_eq!(upgraded(version, &state).await, Ok(expected.clone()), "version {version}: {digits}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -530,4 +573,70 @@ async fn an_identity_of_another_type_is_none() {
     };
     assert_eq!(upgraded(r#"{"name": "x"}"#).await, Value::object([("name", Value::string("x"))]));
     assert_eq!(upgraded(r#"{"api_version": "v1", "kind": "Secret"}"#).await, Value::Null);
+}
+
+#[tokio::test]
+async fn numbers_go_through_a_move_as_they_are() {
+    let digits = "123456789012345678901234567890.125";
+    let request = wire::move_resource_state::Request {
+        source_type_name: "old_grown".into(),
+        source_state: Some(wire::RawState {
+            json: format!(r#"{{"size": {digits}}}"#).into_bytes(),
+            ..Default::default()
+        }),
+        target_type_name: "dr_grown".into(),
+        ..Default::default()
+    };
+    let answer = server().move_resource_state(Request::new(request)).await.expect("an answer").into_inner();
+    let state = decode_value(answer.target_state.as_ref(), &calls::object_type(&Grown::fields()));
+    let number = Value::Number(digits.parse().expect("a number"));
+    assert_eq!(state, Ok(grown("moved", Value::Null, number)), "{:#?}", answer.diagnostics);
+}
+
+/// What the user is told of stored JSON that can't be taken over, by each call that takes some.
+async fn told_of(server: &Server<Zoo>, version: i64, json: &str) -> [Vec<wire::Diagnostic>; 3] {
+    let raw = || Some(wire::RawState { json: json.as_bytes().to_vec(), ..Default::default() });
+    let state = wire::upgrade_resource_state::Request { type_name: "dr_grown".into(), version, raw_state: raw() };
+    let identity =
+        wire::upgrade_resource_identity::Request { type_name: "dr_output".into(), version: 0, raw_identity: raw() };
+    let moved = wire::move_resource_state::Request {
+        source_type_name: "other_thing".into(),
+        source_state: raw(),
+        target_type_name: "dr_grown".into(),
+        ..Default::default()
+    };
+    [
+        server.upgrade_resource_state(Request::new(state)).await.expect("an answer").into_inner().diagnostics,
+        server.upgrade_resource_identity(Request::new(identity)).await.expect("an answer").into_inner().diagnostics,
+        server.move_resource_state(Request::new(moved)).await.expect("an answer").into_inner().diagnostics,
+    ]
+}
+
+#[tokio::test]
+async fn damaged_json_is_an_error_that_names_the_type_and_what_comes_next_is_answered() {
+    let server = server();
+    for damaged in ["{", "", "{\"name\": tru", "[1,", "\u{0}", &"[".repeat(100_000)] {
+        let [state, identity, moved] = told_of(&server, 2, damaged).await;
+        for (told, name) in [(&state, "dr_grown"), (&identity, "dr_output"), (&moved, "dr_grown")] {
+            // Nothing at all is no identity.
+            if damaged.is_empty() && name == "dr_output" {
+                continue;
+            }
+            assert_eq!(told.len(), 1, "{damaged:.20}");
+            assert!(told[0].summary.contains(name), "{damaged:.20}: {told:?}");
+        }
+        assert_eq!(told_of(&server, 2, r#"{"name": "x"}"#).await[..2], [vec![], vec![]]);
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_panics_is_an_error_that_names_the_type_and_tells_no_secret() {
+    let server = server();
+    let [told, ..] = told_of(&server, 1, r#"{"name": 5, "token": "correct horse battery"}"#).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].summary, "Unable to read the stored state of dr_grown");
+    assert!(told[0].detail.contains("panicked"), "{told:?}");
+    assert!(told[0].detail.contains(MASK) && !told[0].detail.contains("correct horse"), "{told:?}");
+    let [told, ..] = told_of(&server, 1, r#"{"name": "x"}"#).await;
+    assert_eq!(told, []);
 }

@@ -21,8 +21,8 @@ pub struct Flat {
     /// With a default of zero.
     #[dr(default = 0)]
     count_of: Attr<i64>,
-    /// With a default, and protective.
-    #[dr(default = true, always_owned = true)]
+    /// With a default of true.
+    #[dr(default = true)]
     guarded: Attr<bool>,
     /// Computed when left out.
     #[dr(optional, computed)]
@@ -305,10 +305,22 @@ pub struct Output {
     names: Attr<Vec<String>>,
 }
 
+/// What gets its identity when it is made, and keeps it.
+#[derive(Model, Clone, Debug)]
+pub struct Born {
+    /// Its name, which may change.
+    #[dr(required)]
+    name: Attr<String>,
+    /// Its identity.
+    #[dr(computed)]
+    uid: Attr<String>,
+}
+
 /// A resource that is its state.
 pub struct Animal<M> {
     name: &'static str,
-    identity: bool,
+    /// The attribute that is its identity.
+    identity: Option<&'static str>,
     model: PhantomData<fn() -> M>,
 }
 
@@ -321,23 +333,23 @@ impl<M: Model + Clone + std::fmt::Debug + 'static> Resource for Animal<M> {
     }
 
     fn identity_schema(&self) -> Option<IdentitySchema> {
-        let name = IdentityAttribute {
-            name: "name".into(),
+        let attribute = |name: &str| IdentityAttribute {
+            name: name.to_owned(),
             ty: Type::String,
-            description: "Its name.".into(),
+            description: "What it is called.".into(),
             required_for_import: true,
         };
-        self.identity.then(|| IdentitySchema { version: 0, attributes: vec![name] })
+        self.identity.map(|name| IdentitySchema { version: 0, attributes: vec![attribute(name)] })
     }
 
     fn identity(&self, model: &M) -> Identity {
-        let Value::Object(object) = model.to_object() else { return Identity::new() };
-        let name = match object.get("name") {
-            Some(Value::String(name)) => Attr::Known(name.clone()),
-            Some(Value::Unknown(_)) => Attr::Unknown,
+        let object = model.to_object();
+        let of = |name: &str| match object.attribute(name) {
+            Value::String(text) => Attr::Known(text.clone()),
+            Value::Unknown(_) => Attr::Unknown,
             _ => Attr::Null,
         };
-        Identity::from([("name".to_owned(), name)])
+        self.identity.iter().map(|name| ((*name).to_owned(), of(name))).collect()
     }
 
     async fn read(&self, _: &Context, state: M) -> Result<Option<M>> {
@@ -354,7 +366,7 @@ impl<M: Model + Clone + std::fmt::Debug + 'static> Resource for Animal<M> {
 }
 
 fn animal<M: Model + Clone + std::fmt::Debug + 'static>(name: &'static str) -> Box<dyn AnyResource> {
-    resource(Animal::<M> { name, identity: false, model: PhantomData })
+    resource(Animal::<M> { name, identity: None, model: PhantomData })
 }
 
 /// All of them.
@@ -366,6 +378,7 @@ pub fn animals() -> Vec<Box<dyn AnyResource>> {
         animal::<Sets>("dr_sets"),
         animal::<Fixed>("dr_fixed"),
         animal::<Chosen>("dr_chosen"),
-        resource(Animal::<Output> { name: "dr_output", identity: true, model: PhantomData }),
+        resource(Animal::<Output> { name: "dr_output", identity: Some("name"), model: PhantomData }),
+        resource(Animal::<Born> { name: "dr_born", identity: Some("uid"), model: PhantomData }),
     ]
 }

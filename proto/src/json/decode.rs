@@ -24,6 +24,35 @@ pub(super) fn document(bytes: &[u8], ty: &Type, unsupported: Unsupported) -> Res
     Decoder { unsupported }.value(raw, ty, 0)
 }
 
+pub(super) fn untyped_document(bytes: &[u8]) -> Result<Value, ValueError> {
+    untyped(serde_json::from_slice(bytes).map_err(malformed)?, 0)
+}
+
+fn untyped(raw: &RawValue, depth: usize) -> Result<Value, ValueError> {
+    let depth = deeper(depth)?;
+    let text = raw.get();
+    Ok(match text.as_bytes().first() {
+        Some(b'n') => Value::Null,
+        Some(b't' | b'f') => Value::Bool(boolean(text)?),
+        Some(b'"') => Value::String(string(text)?),
+        Some(b'[') => {
+            let element = |(position, raw): (usize, &&RawValue)| {
+                untyped(raw, depth).map_err(|error| error.inside(index(position)))
+            };
+            let elements = array(text, &Type::Tuple(Vec::new()))?;
+            Value::Tuple(elements.iter().enumerate().map(element).collect::<Result<_, _>>()?)
+        }
+        Some(b'{') => {
+            let attribute = |(name, raw): (String, &RawValue)| match untyped(raw, depth) {
+                Ok(value) => Ok((name, value)),
+                Err(error) => Err(error.inside(Step::Attribute(name))),
+            };
+            Value::Object(members(text, "an object")?.into_iter().map(attribute).collect::<Result<_, _>>()?)
+        }
+        _ => Value::Number(number(text)?),
+    })
+}
+
 struct Decoder {
     unsupported: Unsupported,
 }

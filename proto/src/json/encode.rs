@@ -33,6 +33,37 @@ pub(super) fn value(value: &Value, ty: &Type, depth: usize, text: &mut String) -
     Ok(())
 }
 
+pub(super) fn untyped(value: &Value, depth: usize, text: &mut String) -> Result<(), ValueError> {
+    let depth = deeper(depth)?;
+    match value {
+        Value::Null => text.push_str("null"),
+        Value::Unknown(_) => return Err(Problem::Unknown.into()),
+        Value::Bool(truth) => text.push_str(if *truth { "true" } else { "false" }),
+        Value::Number(number) => text.push_str(&number.to_string()),
+        Value::String(string) => quoted(&normal(string), text),
+        Value::List(values) | Value::Set(values) | Value::Tuple(values) => {
+            text.push('[');
+            for (position, element) in values.iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                untyped(element, depth, text).map_err(|error| error.inside(index(position)))?;
+            }
+            text.push(']');
+        }
+        Value::Map(values) | Value::Object(values) => {
+            text.push('{');
+            for (position, (key, entry)) in values.iter().enumerate() {
+                member(position, key, text);
+                untyped(entry, depth, text).map_err(|error| error.inside(Step::Key(key.clone())))?;
+            }
+            text.push('}');
+        }
+        Value::Dynamic(inner) => dynamic(&inner.0, &inner.1, depth, text)?,
+    }
+    Ok(())
+}
+
 fn dynamic(ty: &Type, inner: &Value, depth: usize, text: &mut String) -> Result<(), ValueError> {
     if *ty == Type::Dynamic {
         return value(inner, ty, depth, text);

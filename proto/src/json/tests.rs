@@ -45,3 +45,19 @@ fn primitives_are_taken_from_each_other_as_go_does() {
     assert!(decode(b"1", &Type::Bool).is_err());
     assert!(decode(b"{}", &Type::String).is_err());
 }
+
+#[test]
+fn what_no_schema_describes_is_read_by_its_looks_and_written_as_it_was() {
+    let text = r#"{"a":[1,"x",null,true,false,{}],"b":{"c":123456789012345678901234567890.5},"d":[]}"#;
+    let value = decode_untyped(text.as_bytes()).unwrap();
+    assert_eq!(value.attribute("b").attribute("c"), &number("123456789012345678901234567890.5"));
+    assert_eq!(value.attribute("none").attribute("deeper"), &Value::Null);
+    assert_eq!(encode_untyped(&value).unwrap(), text);
+    for damaged in ["", "{", "[1,", "nul", "1 2", "-", "tru", &"[".repeat(100_000), "1e99999999"] {
+        assert!(decode_untyped(damaged.as_bytes()).is_err(), "{damaged:.20}");
+    }
+    let error = encode_untyped(&Value::object([("a", Value::Tuple(vec![Value::unknown()]))])).unwrap_err();
+    assert_eq!(error.problem, Problem::Unknown);
+    let dynamic = Value::Dynamic(Box::new((Type::Number, number("0.1"))));
+    assert_eq!(encode_untyped(&dynamic).unwrap(), r#"{"value":0.1,"type":"number"}"#);
+}

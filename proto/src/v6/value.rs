@@ -31,11 +31,23 @@ pub fn decode_value(message: Option<&DynamicValue>, ty: &Type) -> Result<Value, 
     }
 }
 
+/// Reads stored state of another layout, or of another type ([`json::decode_untyped`]).
+pub fn decode_untyped_state(message: Option<&RawState>) -> Result<Value, StateError> {
+    stored(message, json::decode_untyped)
+}
+
 /// Reads stored state that a schema of the same layout wrote. Attributes that the type lacks are passed over, attributes
 /// that the state lacks are null.
 pub fn decode_state(message: Option<&RawState>, ty: &Type) -> Result<Value, StateError> {
+    stored(message, |bytes| json::decode_lenient(bytes, ty))
+}
+
+fn stored(
+    message: Option<&RawState>,
+    decode: impl Fn(&[u8]) -> Result<Value, ValueError>,
+) -> Result<Value, StateError> {
     match message {
-        Some(message) if !message.json.is_empty() => Ok(json::decode_lenient(&message.json, ty)?),
+        Some(message) if !message.json.is_empty() => Ok(decode(&message.json)?),
         Some(message) if !message.flatmap.is_empty() => Err(StateError::Flatmap),
         _ => Ok(Value::Null),
     }

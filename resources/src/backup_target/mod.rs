@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub use import::{Imported, not_importable};
 
 use crate::deletion::refuse_destroy;
-use crate::engines::concepts::{Blame, Failure, TargetBlock, TargetKind};
+use crate::engines::concepts::{Blame, Failure, Owner, TargetBlock, TargetKind};
 use crate::engines::k8up::target::K8upTarget;
 use crate::engines::restic::model::{self, ResticTarget};
 use crate::engines::table::{self, Concept, RetentionScope};
@@ -78,6 +78,10 @@ pub struct BackupTarget {
     /// server.
     #[dr(computed)]
     pub keys: Attr<Set<Attr<String>>>,
+    /// What this state is known by in the ledger beside a repository, so that no other state deletes what it uses; null of an
+    /// engine on a server, and where nothing may be written.
+    #[dr(computed)]
+    pub owner: Attr<String>,
     /// What somebody changed on the server: each field that is not as the configuration sets it, with its value and who set
     /// it. Empty after an apply.
     #[dr(computed)]
@@ -297,6 +301,11 @@ impl BackupTarget {
         Seat::new("target", engine, self.seat(), &self.name)
     }
 
+    /// Whether a state knows its target by the same name.
+    fn is_called(&self, owner: &Owner) -> bool {
+        self.name.text() == Some(&owner.target)
+    }
+
     fn uid(&self) -> Option<&str> {
         self.r#ref.known().and_then(|reference| reference.uid.text())
     }
@@ -423,10 +432,7 @@ impl Resource for BackupTargets {
 
     async fn plan_destroy(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
         self.refuse_destroy(prior)?;
-        match prior.deletion_policy.text() {
-            Some("delete") => self.announce_deletion(context, prior).await,
-            _ => Ok(()),
-        }
+        if self.deletes(prior) { self.announce_deletion(context, prior).await } else { Ok(()) }
     }
 
     async fn read(&self, context: &Context, state: BackupTarget) -> Result<Option<BackupTarget>> {
@@ -495,7 +501,14 @@ impl Resource for BackupTargets {
 
 impl BackupTargets {
     fn refuse_destroy(&self, prior: &BackupTarget) -> Result<()> {
-        refuse_destroy(&prior.deletion_policy, &prior.name, self.shared.is_drill())
+        // What a drill applied holds nothing that could be deleted.
+        let in_drill = self.shared.is_drill() && prior.owner.is_known();
+        refuse_destroy(&prior.deletion_policy, &prior.name, in_drill)
+    }
+
+    /// Whether a destroy takes away what is stored.
+    fn deletes(&self, prior: &BackupTarget) -> bool {
+        prior.deletion_policy.text() == Some("delete") && !self.shared.is_drill()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use dr_framework::{Attr, Context, Diagnostics, Path, Plan, Result};
 
-use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel, not_importable};
+use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel, lies_elsewhere, not_importable};
 use crate::engines::concepts::{RegisteredBlock, TargetArguments, TargetBlock, TargetKind};
 use crate::engines::declared::{Adopt, Declared};
 use crate::engines::kubernetes::imported;
@@ -60,7 +60,7 @@ impl BackupTargets {
 
     /// Plans objects on a server; asks nobody.
     pub(super) async fn plan_registered(&self, context: &Context, plan: &mut Plan<'_, BackupTarget>) -> Result<()> {
-        plan.planned.keys = Attr::Null;
+        (plan.planned.keys, plan.planned.owner) = (Attr::Null, Attr::Null);
         let known = self.objects(&plan.planned, None)?;
         let place = plan.planned.place()?;
         if self.shared.is_drill() {
@@ -73,6 +73,10 @@ impl BackupTargets {
         }
         if let Some(place) = &place {
             self.claim(&plan.planned, place)?;
+            let before = plan.prior.map(BackupTarget::place).transpose()?.flatten();
+            if let (Some(prior), Some(before)) = (plan.prior, before.filter(|before| lies_elsewhere(before, place))) {
+                self.announce_move(context, prior, &before, place);
+            }
         }
         let server = match plan.planned.registered() {
             Some(block) => block.server(&self.shared)?,
@@ -175,6 +179,8 @@ impl BackupTargets {
         let config = config.registered().filter(|_| writes);
         let (mut objects, place) = self.objects(&planned, config)?.ok_or_else(not_known)?;
         let operation = if prior.is_some() { Operation::Update } else { Operation::Create };
+        let limit = timeouts::of(&planned.timeouts, operation, timeouts::DECLARATIVE);
+        crate::jobs::warn_of_token(context, &self.shared, seat.engine, &seat.connection, limit).await;
         objects.wait(timeouts::patience(&planned.timeouts, operation));
         if let Some(earlier) = &earlier {
             earlier.followed_by(objects.as_mut(), same_server);

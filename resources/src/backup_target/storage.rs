@@ -1,15 +1,19 @@
 //! Targets whose storage the provider itself keeps: made, taken over, never made anew, removed.
 
-use dr_framework::{Attr, Context, Diagnostic, Diagnostics, Path, Plan, Result, Set};
+use dr_framework::{Attr, Context, Diagnostic, Diagnostics, Model, Path, Plan, Result, Set};
 
 use super::{BackupTarget, BackupTargets, Engine, Imported, StoreModel, lies_elsewhere};
-use crate::engines::concepts::{Blame, Failure, Policy, Seen, Target, TargetBlock, TargetKind};
+use crate::clock;
+use crate::engines::concepts::{Blame, Failure, Owner, Policy, Seen, Target, TargetBlock, TargetKind, UNTIL_RESTORED};
 use crate::engines::kubernetes::repository_secret::namespace_of;
 use crate::engines::table::{self, Exclusive};
+use crate::jobs;
 use crate::reference::Place;
+use crate::registered::DRILL;
 use crate::retention_policy::KeepModel;
 use crate::run;
 use crate::scope::{Conflict, Writer};
+use crate::words::{counted, sentence};
 
 impl BackupTargets {
     /// The storage: `None` while something that it takes is not known.
@@ -22,12 +26,14 @@ impl BackupTargets {
     /// Plans storage that the provider keeps.
     pub(super) fn plan_storage(&self, context: &Context, plan: &mut Plan<'_, BackupTarget>) -> Result<()> {
         let storage = self.open(&plan.planned)?;
+        self.plan_owner(plan);
         let Some(place) = plan.planned.place()? else {
             plan.planned.r#ref = Attr::Known(plan.planned.reference(None, Attr::Unknown, Attr::Unknown));
             plan.planned.keys = Attr::Unknown;
             return Ok(());
         };
         self.claim(&plan.planned, &place)?;
+        self.claim_alone(plan)?;
         let Some(prior) = plan.prior else {
             self.shared.register.new_at(self.shared.exclusive(&place)).map_err(|conflict| replaced(&conflict))?;
             plan.planned.r#ref = Attr::Known(plan.planned.reference(Some(&place), Attr::Unknown, Attr::Unknown));
@@ -41,14 +47,8 @@ impl BackupTargets {
         if prior.status.text() == Some("missing") && !moves {
             return Err(vanished(&place.to_string(), prior.uid().unwrap_or("of unknown id")));
         }
-        if moves {
-            context.report(Diagnostic::warning(
-                "The target moves",
-                format!(
-                    "It will be at {place}. What is stored at {} stays there, whatever `deletion_policy` says.",
-                    before.as_ref().map(ToString::to_string).unwrap_or_default()
-                ),
-            ));
+        if let Some(before) = before.as_ref().filter(|_| moves) {
+            self.announce_move(context, prior, before, &place);
         }
         // Another connection may be another server, one that is not known yet certainly may.
         let same = before.as_ref() == Some(&place) && storage.is_some();
@@ -58,6 +58,36 @@ impl BackupTargets {
             plan.planned.keys = Attr::Unknown;
         }
         Ok(())
+    }
+
+    /// Says that what is stored stays where it is.
+    pub(super) fn announce_move(&self, context: &Context, prior: &BackupTarget, before: &Place, place: &Place) {
+        let name = prior.name.text().unwrap_or_default();
+        jobs::warn(
+            &self.shared,
+            context,
+            &format!("Target {name} moves"),
+            format!(
+                "It will be at {place}. What is stored at {before} stays there, whatever `deletion_policy` says, and restores \
+                 from this target no longer find it: copy it first to take it along."
+            ),
+        );
+    }
+
+    /// Plans what the state is known by in the ledger: nothing that a state without it needs a change for, unless a drill
+    /// made it.
+    fn plan_owner(&self, plan: &mut Plan<'_, BackupTarget>) {
+        let drilled = plan.prior.is_none_or(|prior| prior.status.text() == Some(DRILL));
+        if drilled && self.shared.is_drill() {
+            plan.planned.status = DRILL.into();
+        }
+        let writes = !plan.planned.is_read_only() && !self.shared.is_drill();
+        plan.planned.owner = match plan.prior.map(|prior| &prior.owner) {
+            Some(Attr::Known(owner)) => Attr::Known(owner.clone()),
+            Some(_) if !plan.changed && !drilled => Attr::Null,
+            _ if writes => Attr::Unknown,
+            _ => Attr::Null,
+        };
     }
 
     /// Notes that what is stored does not outlive an object with this state, so that no plan makes it anew in its place.
@@ -74,16 +104,24 @@ impl BackupTargets {
             && let Ok(contents) = storage.contents().await
         {
             refuse_foreign(&contents.foreign)?;
+            if let Ok(others) = self.others(prior, storage.as_ref()).await {
+                refuse_owned(&storage.describe(), &others)?;
+            }
             if let Ok(restores) = storage.needed_by().await {
                 refuse_needed(&storage.describe(), &restores)?;
             }
             context.report(Diagnostic::warning(
                 format!("The repository at {} will be deleted", storage.describe()),
                 format!(
-                    "Everything in it goes: {} {}, {}.",
-                    contents.points,
-                    if contents.points == 1 { "point" } else { "points" },
-                    run::in_units(contents.bytes)
+                    "Everything in it goes: {}, {}{}.",
+                    counted(contents.points, "point", "points"),
+                    run::in_units(contents.bytes),
+                    contents
+                        .newest
+                        .map(|newest| {
+                            format!("; the newest is of {newest:.0}, {} old", run::age(newest, clock::now()))
+                        })
+                        .unwrap_or_default()
                 ),
             ));
         }
@@ -100,6 +138,9 @@ impl BackupTargets {
         let storage = self.open(&planned)?.ok_or_else(not_known)?;
         let storage = storage.as_ref();
         let place = planned.place()?.ok_or_else(not_known)?;
+        if prior.is_none() {
+            self.make_alone(&planned)?;
+        }
         // At another place there is nothing yet that could have vanished.
         let here = prior.as_ref().filter(|prior| match prior.place() {
             Ok(Some(before)) => !lies_elsewhere(&before, &place),
@@ -110,8 +151,20 @@ impl BackupTargets {
         if prior.is_none() {
             self.shared.took_over(&uid);
         }
+        let owner = match &planned.owner {
+            Attr::Unknown => Attr::Known(hex::encode(rand::random::<[u8; 16]>())),
+            planned => planned.clone(),
+        };
         if !storage.is_read_only() {
             self.register_policy(prior.as_ref(), &planned, storage).await?;
+            if let Some(owner) = owner.text() {
+                let name = planned.name.text().unwrap_or_default();
+                let noted = storage.own(owner, name, &uid).await;
+                noted.map_err(|failure| planned.blame("write the ledger", &failure))?;
+            }
+        }
+        if let Some(before) = prior.as_ref().filter(|_| here.is_none()) {
+            self.let_go(context, before).await;
         }
         let keys = match storage.look().await.map_err(|failure| planned.blame("look at the storage", &failure))? {
             Seen::Ready { keys } => keys,
@@ -120,22 +173,24 @@ impl BackupTargets {
         let reference = planned.reference(Some(&place), Attr::Known(uid.clone()), Attr::Known(uid));
         Ok(BackupTarget {
             r#ref: Attr::Known(reference),
-            status: "ready".into(),
             credentials: "current".into(),
             // What was planned as it was stays so: a key that was added meanwhile is seen by the next refresh.
             keys: if planned.keys.is_unknown() { key_set(&keys) } else { planned.keys.clone() },
+            owner,
             ..planned
         })
     }
 
     /// Deletes the storage, or takes the target out of its ledger.
     pub(super) async fn delete_storage(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
-        if prior.deletion_policy.text() != Some("delete") {
+        if !self.deletes(prior) {
             return self.unregister(context, prior).await;
         }
         let storage = self.open(prior)?.ok_or_else(not_known)?;
         let blame = |action: &'static str| |failure: Failure| prior.blame(action, &failure);
-        if self.is_used_elsewhere(prior, storage.as_ref()).await? {
+        // With `create_before_destroy` it belongs to the resource that took over.
+        if prior.uid().is_some_and(|uid| self.shared.was_taken_over(uid)) {
+            self.let_go(context, prior).await;
             context.report(Diagnostic::warning(
                 format!("The repository at {} is kept", storage.describe()),
                 "It belongs to another target by now, so it is not deleted.",
@@ -155,6 +210,7 @@ impl BackupTargets {
                     &storage.describe(),
                     &storage.needed_by().await.map_err(blame("delete the repository"))?,
                 )?;
+                refuse_owned(&storage.describe(), &self.others(prior, storage.as_ref()).await?)?;
             }
             Seen::SomethingElse { what } => {
                 return Err(Diagnostics::error_at(
@@ -194,6 +250,7 @@ impl BackupTargets {
                 status: "ready".into(),
                 credentials: "current".into(),
                 keys: Attr::Null,
+                owner: Attr::Null,
                 drift: Attr::Known(Vec::new()),
             };
             let Some(storage) = self.open(&candidate)? else { continue };
@@ -251,6 +308,26 @@ impl BackupTargets {
         })
     }
 
+    /// Two resources of one name at one place are no replacement that is planned twice.
+    fn claim_alone(&self, plan: &Plan<'_, BackupTarget>) -> Result<()> {
+        let owner = plan.prior.map(|prior| prior.owner.text());
+        if plan.planned.is_read_only() || self.shared.is_drill() || !plan.planned.name.is_known() || owner == Some(None)
+        {
+            return Ok(());
+        }
+        let alike = || format!("{:?}", plan.planned.to_object());
+        self.shared.register.target(&plan.planned.who(), owner.flatten(), alike).map_err(one_target)
+    }
+
+    /// Two that are written alike are one to a plan; only one of them is made.
+    fn make_alone(&self, planned: &BackupTarget) -> Result<()> {
+        let identity = planned.who();
+        match planned.is_read_only() || self.shared.is_drill() || self.shared.applies_first(&identity) {
+            true => Ok(()),
+            false => Err(one_target(Conflict::OneTarget { identity })),
+        }
+    }
+
     /// Makes sure that the target is there; its uid.
     async fn ensure(
         &self,
@@ -270,9 +347,19 @@ impl BackupTargets {
             (Seen::Ready { .. }, None) => {
                 let uid = storage.check().await.map_err(blame("open the repository that is there"))?;
                 if !storage.is_read_only() {
+                    let owners = storage.owners(&uid).await.map_err(blame("read the ledger"))?;
+                    let held = if owners.is_empty() {
+                        String::new()
+                    } else {
+                        format!(
+                            " It is held by {} too: as long as it is, nobody deletes the repository. If that is a state that was \
+                             lost, remove its file.",
+                            named(&owners)
+                        )
+                    };
                     context.report(Diagnostic::warning(
                         format!("The repository at {place} was taken over"),
-                        format!("Repository {uid} was there already, and the password opens it."),
+                        format!("Repository {uid} was there already, and the password opens it.{held}"),
                     ));
                 }
                 uid
@@ -355,7 +442,8 @@ impl BackupTargets {
         let Seen::Ready { keys } = seen else {
             return Ok(BackupTarget { status: "missing".into(), ..state });
         };
-        let mut state = BackupTarget { status: "ready".into(), ..state };
+        let status = if state.status.text() == Some(DRILL) { DRILL } else { "ready" };
+        let mut state = BackupTarget { status: status.into(), ..state };
         let keys = key_set(&keys);
         if state.keys != keys {
             state.credentials = "unchecked".into();
@@ -371,20 +459,24 @@ impl BackupTargets {
         Ok(state)
     }
 
-    /// Whether another resource took the repository over: in this apply (`create_before_destroy`), or as the ledger says.
-    async fn is_used_elsewhere(&self, prior: &BackupTarget, storage: &dyn Target) -> Result<bool> {
-        if prior.uid().is_some_and(|uid| self.shared.was_taken_over(uid)) {
-            return Ok(true);
-        }
-        let policy = storage.policy().await.map_err(|failure| prior.blame("read the ledger", &failure))?;
-        Ok(policy.is_some_and(|policy| Some(policy.target.as_str()) != prior.name.text()))
+    /// The other states that hold the repository of this one.
+    async fn others(&self, state: &BackupTarget, storage: &dyn Target) -> Result<Vec<Owner>> {
+        let owners = storage.owners(state.uid().unwrap_or_default()).await;
+        let mut owners = owners.map_err(|failure| state.blame("read the ledger", &failure))?;
+        owners.retain(|owner| state.owner.text() != Some(&owner.id));
+        Ok(owners)
     }
 
-    /// What is stored stays; the policy was only registered. Storage that can't be reached keeps no destroy from ending.
+    /// What is stored stays; who holds it and the policy were only registered.
     async fn unregister(&self, context: &Context, prior: &BackupTarget) -> Result<()> {
+        self.let_go(context, prior).await;
         let Ok(Some(storage)) = self.open(prior) else { return Ok(()) };
         // With `create_before_destroy` the policy is that of the resource that took over.
         if storage.is_read_only() || prior.uid().is_some_and(|uid| self.shared.was_taken_over(uid)) {
+            return Ok(());
+        }
+        // Another state of this name goes on with it.
+        if self.others(prior, storage.as_ref()).await.is_ok_and(|others| others.iter().any(|it| prior.is_called(it))) {
             return Ok(());
         }
         if let Err(failure) = storage.forget_policy(prior.name.text().unwrap_or_default()).await {
@@ -394,6 +486,24 @@ impl BackupTargets {
             ));
         }
         Ok(())
+    }
+
+    /// Forgets in the ledger that this state holds the repository. Storage that can't be reached keeps no destroy from ending.
+    async fn let_go(&self, context: &Context, prior: &BackupTarget) {
+        let (Some(owner), Ok(Some(storage))) = (prior.owner.text(), self.open(prior)) else { return };
+        if storage.is_read_only() {
+            return;
+        }
+        if let Err(failure) = storage.disown(owner).await {
+            context.report(Diagnostic::warning(
+                "The repository is still held",
+                format!(
+                    "That this state holds it could not be taken out of {}: {failure}. Others can't delete the repository \
+                     while `owners/{owner}.json` is there.",
+                    storage.describe_ledger()
+                ),
+            ));
+        }
     }
 }
 
@@ -413,8 +523,9 @@ fn vanished(place: &str, uid: &str) -> Diagnostics {
         "The storage is gone",
         format!(
             "Repository {uid} is gone from {place}. Put it back or mount it; nothing is made anew in its place. To start \
-             a new one, forget this resource with a `removed` block or `state rm`, and apply. To destroy what else there \
-             is without it, use `destroy -refresh=false`."
+             a new one, forget this resource with `state rm`, and apply: its jobs stay as they are, and back up into the new one. \
+             A `removed` block forgets it together with the jobs that refer to it. To destroy what there is, use \
+             `destroy -refresh=false`."
         ),
     )
 }
@@ -425,6 +536,19 @@ fn replaced(conflict: &Conflict) -> Diagnostics {
         "A replacement would lose what is stored",
         format!("{conflict}."),
     )
+}
+
+fn one_target(conflict: Conflict) -> Diagnostics {
+    let detail = sentence(conflict);
+    Diagnostics::error_at(Path::attribute("name"), "One target twice", detail)
+}
+
+impl BackupTarget {
+    /// Its name and its place, for people.
+    fn who(&self) -> String {
+        let (name, place) = (self.name.text().unwrap_or_default(), self.registered_at().import_id());
+        format!("dr_backup_target {name:?} ({place})")
+    }
 }
 
 fn another(place: &str, expected: &str, found: &str, attribute: &str) -> Diagnostics {
@@ -450,6 +574,25 @@ fn refuse_foreign(foreign: &[String]) -> Result<()> {
     ))
 }
 
+fn refuse_owned(place: &str, owners: &[Owner]) -> Result<()> {
+    if owners.is_empty() {
+        return Ok(());
+    }
+    Err(Diagnostics::error_at(
+        Path::attribute("deletion_policy"),
+        "Another state holds the repository",
+        format!(
+            "{place} is also held by {}. Destroy it there first, with `deletion_policy = \"keep\"`. Where that state is lost, \
+             remove its file; to keep the repository, set `deletion_policy = \"keep\"` here and apply. Nothing was deleted.",
+            named(owners)
+        ),
+    ))
+}
+
+fn named(owners: &[Owner]) -> String {
+    owners.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 fn refuse_needed(place: &str, restores: &[String]) -> Result<()> {
     if restores.is_empty() {
         return Ok(());
@@ -458,8 +601,7 @@ fn refuse_needed(place: &str, restores: &[String]) -> Result<()> {
         Path::attribute("deletion_policy"),
         "A restore needs the repository",
         format!(
-            "{place} holds recovery points of restores that have not ended: {}. Apply those restore jobs again. Where one is not \
-             wanted any more, remove its file; to keep the repository, set `deletion_policy = \"keep\"`. Nothing was deleted.",
+            "{place} holds recovery points of restores that have not ended: {}. {UNTIL_RESTORED}. Nothing was deleted.",
             restores.join("; ")
         ),
     ))

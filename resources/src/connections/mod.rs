@@ -2,4 +2,4 @@
 
 pub mod kubernetes;
 pub mod s3;
-mod tls;
+pub mod tls;

@@ -120,7 +120,8 @@ impl S3Connection {
     }
 }
 
-fn checked_endpoint(endpoint: &str) -> Result<&str, String> {
+/// An address that requests can be made out to; the error is a sentence about `endpoint`.
+pub fn checked_endpoint(endpoint: &str) -> Result<&str, String> {
     let wrong =
         || format!("endpoint has to be http://host[:port] or https://host[:port], not {}", without_userinfo(endpoint));
     let uri: ::http::Uri = endpoint.parse().map_err(|_| wrong())?;
@@ -134,6 +135,7 @@ fn checked_endpoint(endpoint: &str) -> Result<&str, String> {
 fn without_userinfo(endpoint: &str) -> String {
     match (endpoint.split_once("://"), endpoint.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
         _ => endpoint.to_owned(),
     }
 }

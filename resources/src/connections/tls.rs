@@ -48,20 +48,25 @@ impl Trust<'_> {
     }
 
     fn roots(self) -> Result<Arc<RootCertStore>, String> {
-        let Some(pem) = self.ca_pem else { return Ok(SYSTEM_ROOTS.clone()) };
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            let certificate = certificate.map_err(|error| format!("ca_pem can't be read: {error}"))?;
-            roots.add(certificate).map_err(|error| format!("ca_pem holds a certificate that is none: {error}"))?;
-        }
-        if roots.is_empty() {
-            return Err("ca_pem holds no certificate".to_owned());
-        }
-        Ok(Arc::new(roots))
+        self.ca_pem.map_or_else(|| Ok(SYSTEM_ROOTS.clone()), |pem| authorities(pem).map(Arc::new))
     }
 }
 
-fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
+/// The authorities in a text; the error is a sentence about `ca_pem`.
+pub fn authorities(pem: &str) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| format!("ca_pem can't be read: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("ca_pem holds a certificate that is none: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err("ca_pem holds no certificate".to_owned());
+    }
+    Ok(roots)
+}
+
+/// The fingerprint in a text; the error is a sentence about `fingerprint`.
+pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
     let digits = text.replace([':', ' '], "");
     let wrong = || "fingerprint has to be the SHA-256 of the server's certificate, 32 pairs of hex digits".to_owned();
     hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)

@@ -1,6 +1,7 @@
 //! What can be wrong with a cron line and with questions about it.
 
 use crate::retention::TimeError;
+use crate::words::counted;
 
 /// An argument of [`next_runs`](super::next_runs) and [`max_gap`](super::max_gap).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub enum CronError {
     Empty,
     /// Too few or too many fields.
     #[error(
-        "{line:?} has {count} fields where cron has five (minute, hour, day of month, month, day of week){}",
+        "{line:?} has {} where cron has five (minute, hour, day of month, month, day of week){}", counted(*count, "field", "fields"),
         match count { 6 => ": leave the seconds (or the year) out", 7 => ": leave the seconds and the year out", _ => "" }
     )]
     FieldCount {
@@ -56,6 +57,21 @@ pub enum CronError {
         line: String,
         /// What stands after the minute instead.
         rest: &'static str,
+    },
+    /// A distance, counted from what only the engine knows.
+    #[error(
+        "{line:?} counts from the last run, or from the start of the engine's server, so that nobody could say when it runs \
+         next: write five fields{}",
+        match instead {
+            Some(instead) => format!(". As often, by the clock: {instead:?}"),
+            None => format!(", such as {:?}", "0 */6 * * *"),
+        }
+    )]
+    Every {
+        /// The line.
+        line: String,
+        /// The line that runs as often, if there is one.
+        instead: Option<String>,
     },
     /// A time zone in front of the fields.
     #[error(

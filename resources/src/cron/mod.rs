@@ -124,6 +124,9 @@ fn fields(line: &str) -> Result<[&str; 5], CronError> {
             let rest = picked.split_once(' ').map(|(_, rest)| rest).unwrap_or_default();
             return Err(CronError::Random { line: line.to_owned(), rest });
         }
+        if let Some(distance) = line.strip_prefix("@every ") {
+            return Err(CronError::Every { line: line.to_owned(), instead: every(distance.trim()) });
+        }
         let stands_for = fields_of(line);
         stands_for.ok_or_else(|| CronError::UnknownMacro { line: line.to_owned() })?
     } else {
@@ -137,6 +140,40 @@ fn fields(line: &str) -> Result<[&str; 5], CronError> {
         0 => Err(CronError::Empty),
         count => fields.try_into().map_err(|_| CronError::FieldCount { line: line.to_owned(), count }),
     }
+}
+
+/// The line that runs as often as a distance like `6h` or `1h30m`: one that divides an hour, a day or a week.
+fn every(distance: &str) -> Option<String> {
+    const DAY: u64 = 24 * 60;
+    let minutes = minutes(distance)?;
+    let stepped = |step: u64| if step == 1 { "*".to_owned() } else { format!("*/{step}") };
+    match minutes {
+        0 => None,
+        _ if minutes < 60 && 60_u64.is_multiple_of(minutes) => Some(format!("{} * * * *", stepped(minutes))),
+        _ if minutes.is_multiple_of(60) && minutes < DAY && DAY.is_multiple_of(minutes) => {
+            Some(format!("0 {} * * *", stepped(minutes / 60)))
+        }
+        DAY => Some("0 0 * * *".to_owned()),
+        _ if minutes == 7 * DAY => Some("0 0 * * 0".to_owned()),
+        _ => None,
+    }
+}
+
+/// How many minutes a distance in hours, minutes and seconds has, if they are whole.
+fn minutes(distance: &str) -> Option<u64> {
+    let (mut rest, mut seconds) = (distance, 0_u64);
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|letter: char| !letter.is_ascii_digit())?);
+        let unit = match after.chars().next()? {
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => return None,
+        };
+        seconds = number.parse::<u64>().ok()?.checked_mul(unit)?.checked_add(seconds)?;
+        rest = &after[1..];
+    }
+    seconds.is_multiple_of(60).then_some(seconds / 60)
 }
 
 /// With both day fields given, crons differ on whether a star with a step counts as given (Vixie: no, Kubernetes: yes).

@@ -19,10 +19,33 @@ fn lines_of_another_length_are_refused() {
     insta::assert_snapshot!(refusal(""), @r#"the cron line is empty: write five fields (minute, hour, day of month, month, day of week) such as "0 2 * * *""#);
     insta::assert_snapshot!(refusal("0 0 2 * * *"), @r#""0 0 2 * * *" has 6 fields where cron has five (minute, hour, day of month, month, day of week): leave the seconds (or the year) out"#);
     insta::assert_snapshot!(refusal("0 2 * *"), @r#""0 2 * *" has 4 fields where cron has five (minute, hour, day of month, month, day of week)"#);
-    insta::assert_snapshot!(refusal("@every 1h"), @r#""@every 1h" is no macro of cron: known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually; or write five fields"#);
     insta::assert_snapshot!(refusal("@daily-random"), @r#""@daily-random" is a time that k8up picks, so that nobody could say when it runs next, or whether backups are late: write five fields. A minute that differs from name to name is "${parseint(substr(md5(var.name), 0, 4), 16) % 60} 0 * * *""#);
     insta::assert_snapshot!(refusal("@every-random"), @r#""@every-random" is no macro of cron: known are @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually; or write five fields"#);
     insta::assert_snapshot!(refusal("CRON_TZ=UTC 0 2 * * *"), @r#""CRON_TZ=UTC 0 2 * * *" names a time zone, which only some crons read: give it as time_zone and leave only the five fields here"#);
+}
+
+#[test]
+fn a_distance_is_refused_with_the_line_that_runs_as_often() {
+    insta::assert_snapshot!(refusal("@every 6h"), @r#""@every 6h" counts from the last run, or from the start of the engine's server, so that nobody could say when it runs next: write five fields. As often, by the clock: "0 */6 * * *""#);
+    insta::assert_snapshot!(refusal("@every 5h"), @r#""@every 5h" counts from the last run, or from the start of the engine's server, so that nobody could say when it runs next: write five fields, such as "0 */6 * * *""#);
+    let runs_as_often = [
+        ("15m", "*/15 * * * *"),
+        ("1m0s", "* * * * *"),
+        ("60m", "0 * * * *"),
+        ("1h", "0 * * * *"),
+        ("0h180m", "0 */3 * * *"),
+        ("12h0m0s", "0 */12 * * *"),
+        ("24h", "0 0 * * *"),
+        ("168h", "0 0 * * 0"),
+    ];
+    for (distance, line) in runs_as_often {
+        assert_eq!(every(distance).as_deref(), Some(line), "{distance}");
+        assert!(Cron::parse(line).is_ok());
+    }
+    for distance in ["", "0s", "90s", "90m", "7m", "36h", "6", "h", "6d", "1.5h", "-6h", "99999999999999999999h", "6µs"]
+    {
+        assert_eq!(every(distance), None, "{distance}");
+    }
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! An engine's block in a configuration implements the `…Block` trait of its concept; opening a block gives what does the
 //! work. Concepts see nothing else of an engine.
 
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use dr_framework::{Attr, Diagnostic, Diagnostics, Path, Result};
+use jiff::Timestamp;
 
 use super::declared::Declared;
 use super::kubernetes::quiesce::QuiesceModel;
@@ -81,6 +83,8 @@ pub struct Contents {
     pub points: u64,
     /// Bytes of its storage.
     pub bytes: u64,
+    /// When the newest was taken.
+    pub newest: Option<Timestamp>,
     /// Programs other than this one that wrote points.
     pub foreign: Vec<String>,
 }
@@ -93,6 +97,34 @@ pub struct Policy {
     /// The policy; none removes nothing.
     pub keep: Option<Keep>,
 }
+
+/// A state that holds a target, as the target's storage remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// What the state is known by.
+    pub id: String,
+    /// What the target is called there.
+    pub target: String,
+    /// The machine that applied it.
+    pub host: String,
+    /// The folder that it was applied from.
+    pub folder: String,
+    /// When it took the storage.
+    pub since: Timestamp,
+    /// Where that is noted, for people.
+    pub file: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Owner { target, host, folder, since, file, .. } = self;
+        write!(formatter, "the target {target:?} of {folder} on {host}, since {since:.0} (noted in {file})")
+    }
+}
+
+/// How to go on where restores that have not ended need what is to be removed.
+pub const UNTIL_RESTORED: &str = "Apply those restore jobs again. Where one is not wanted any more, remove its file; to keep the \
+                                  repository, set `deletion_policy = \"keep\"`";
 
 /// Storage registered with an engine, reachable.
 #[async_trait]
@@ -117,6 +149,12 @@ pub trait Target: Send + Sync {
     async fn set_policy(&self, policy: &Policy) -> std::result::Result<(), Failure>;
     /// Takes the retention of a target of that name out of the storage's memory.
     async fn forget_policy(&self, target: &str) -> std::result::Result<(), Failure>;
+    /// The states that hold what has this uid.
+    async fn owners(&self, uid: &str) -> std::result::Result<Vec<Owner>, Failure>;
+    /// Remembers that the state which is known by `id` holds what has this uid, under the name of its target.
+    async fn own(&self, id: &str, target: &str, uid: &str) -> std::result::Result<(), Failure>;
+    /// Forgets that a state holds it.
+    async fn disown(&self, id: &str) -> std::result::Result<(), Failure>;
     /// The restores that have not ended and need it, each with how it is known.
     async fn needed_by(&self) -> std::result::Result<Vec<String>, Failure>;
     /// Removes it with everything that it stores.
@@ -400,6 +438,10 @@ pub trait RestoreBlock: Send + Sync {
     /// A digest of what it restores of its source to its target, where one target may be filled with different things.
     fn restores(&self) -> String {
         String::new()
+    }
+    /// Whether what its run is known by is clear before the target is looked at.
+    fn has_certain_key(&self, _shared: &Shared) -> bool {
+        true
     }
     /// What a run overwrites of a target that is there, for a plan; more than the target where it also removes.
     fn overwritten(&self, target: &str) -> String {

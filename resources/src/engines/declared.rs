@@ -59,6 +59,8 @@ pub struct Found {
     pub stale: bool,
     /// Why the engine does not use it as it is, in the engine's words.
     pub unavailable: Option<String>,
+    /// Whether all of it was made just now: nothing of it was there.
+    pub made: bool,
 }
 
 /// What happens with an object that is there already.
@@ -103,6 +105,14 @@ pub enum NotPut {
         what: String,
         /// Who made it, when that was not us.
         maker: Option<String>,
+    },
+    /// It is ours and about something else, so another state holds it.
+    #[error("{what} exists already and is about something else: {how}")]
+    AboutAnother {
+        /// The object, for people.
+        what: String,
+        /// What it is about.
+        how: String,
     },
     /// The engine failed.
     #[error(transparent)]

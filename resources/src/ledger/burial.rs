@@ -41,6 +41,27 @@ pub async fn bury(ledger: &dyn LedgerStore, mark: &str) -> Result<bool, LedgerEr
     Ok(dead)
 }
 
+/// Notes that the runs of a destroyed restore job need their points no more, but for one whose process lives. Gives the marks under
+/// which something is kept for them.
+pub async fn let_go(ledger: &dyn LedgerStore, name: &str, target: &str) -> Result<Vec<String>, LedgerError> {
+    let is_of_job = |record: &Record| record.name == name && record.target == target && record.holds_points();
+    let mut marks = Vec::new();
+    for record in ledger.list().await?.iter().filter(|record| is_of_job(record)) {
+        let acquired = tokio::select! {
+            acquired = ledger.acquire(record) => acquired?,
+            () = lives(ledger, record) => continue,
+            () = tokio::time::sleep(clock::scaled(PROOF).max(AT_LEAST)) => continue,
+        };
+        // It may have come to its end while it was waited for.
+        if let Some(found) = acquired.found.filter(is_of_job) {
+            marks.extend(found.marks().map(str::to_owned));
+            acquired.lease.write(&Record { let_go: true, ..found }).await?;
+        }
+        acquired.lease.release().await;
+    }
+    Ok(marks)
+}
+
 fn is_buried(record: &Record, mark: &str) -> bool {
     record.dead_marks.iter().any(|dead| dead == mark)
 }

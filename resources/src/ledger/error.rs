@@ -18,7 +18,10 @@ pub enum LedgerError {
     #[error("the run ledger: {0}")]
     Store(#[from] StoreError),
     /// The record is not one.
-    #[error("the run record {place} can't be read: {reason}")]
+    #[error(
+        "the run record {place} can't be read: {reason}. Whatever damaged it, what it knew of that run is lost: move it away, and a \
+         plan says what will run then, as if that run had never been"
+    )]
     Damaged {
         /// The file or object.
         place: String,

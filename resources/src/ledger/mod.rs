@@ -15,12 +15,12 @@ mod store;
 
 use async_trait::async_trait;
 
-pub use burial::bury;
+pub use burial::{bury, let_go};
 pub use config_map::{ConfigMapLedger, LEDGER_LABEL};
 pub use error::LedgerError;
 pub use key::{Triggers, engine_object_name, run_key};
 pub use path::{PathLedger, WorkLock};
-pub use place::ledger_of_path;
+pub use place::{beside, ledger_of_path};
 pub use record::{Counts, JobKind, LastRun, LeaseMark, Phase, PinnedPoint, Record, Times, UndoStep, Verdict};
 pub use store::StoreLedger;
 
@@ -56,6 +56,15 @@ pub trait LedgerStore: Send + Sync {
     async fn tidy(&self, target: &str) -> Result<(), LedgerError>;
 }
 
+/// Notes that a series was seen, where that is not noted yet: for those who do so again and again. Without the note the work
+/// goes on, for it is about a later day.
+pub async fn remember(ledger: &dyn LedgerStore, series: &str) {
+    let noted = async { if ledger.seen(series).await? { Ok(()) } else { ledger.mark_seen(series).await } };
+    if let Err(error) = noted.await {
+        tracing::warn!(%error, series, "that it was seen was not noted");
+    }
+}
+
 /// A lease, and what was found when it was taken.
 pub struct Acquired {
     /// The right to write.
@@ -82,19 +91,13 @@ pub trait Lease: Send + Sync {
     async fn release(self: Box<Self>);
 }
 
-/// The record that says how a restore job stands: its own, unless a run with other triggers left its target half written
-/// or something paused, which the job's next run has to put right.
-pub fn standing_record<'a>(records: &'a [Record], key: &str, target: &str) -> Option<&'a Record> {
-    let left = |record: &&Record| {
-        let other = record.kind == JobKind::Restore && record.target == target && record.key != key;
-        other && (record.left_half() || record.owes_undo())
-    };
-    records.iter().find(left).or_else(|| records.iter().find(|record| record.key == key))
-}
-
 /// Recovery points that unfinished or failed runs of these records still need.
 pub fn pinned_points(records: &[Record]) -> Vec<PinnedPoint> {
-    let unfinished = |record: &&Record| matches!(record.last_run(), LastRun::Unfinished | LastRun::Failed);
-    let pins = |record: &Record| record.point.iter().chain(&record.safety_point).cloned().collect::<Vec<_>>();
-    records.iter().filter(|record| record.kind == JobKind::Restore).filter(unfinished).flat_map(pins).collect()
+    records.iter().flat_map(needs).cloned().collect()
+}
+
+/// Recovery points that a run still needs: a restore that did not end well, and whose job was not destroyed.
+pub fn needs(record: &Record) -> impl Iterator<Item = &PinnedPoint> {
+    let needs = record.holds_points();
+    record.point.iter().chain(&record.safety_point).filter(move |_| needs)
 }

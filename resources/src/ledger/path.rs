@@ -107,6 +107,24 @@ impl PathLedger {
         Ok(Some(record))
     }
 
+    /// Every record, as [`LedgerStore::list`] gives them. Blocks for as long as the file system does.
+    pub fn records(&self) -> Result<Vec<Record>, LedgerError> {
+        let runs = self.folder.join("runs");
+        let entries = match std::fs::read_dir(&runs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.io(&runs, error)),
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| self.io(&runs, error))?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                records.extend(self.read_path(&path)?);
+            }
+        }
+        Ok(records)
+    }
+
     fn write_record(&self, record: &Record) -> Result<(), LedgerError> {
         let path = self.record_path(&record.key);
         let write = || {
@@ -145,20 +163,7 @@ impl LedgerStore for PathLedger {
     }
 
     async fn list(&self) -> Result<Vec<Record>, LedgerError> {
-        let runs = self.folder.join("runs");
-        let entries = match std::fs::read_dir(&runs) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.io(&runs, error)),
-        };
-        let mut records = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| self.io(&runs, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "json") {
-                records.extend(self.read_path(&path)?);
-            }
-        }
-        Ok(records)
+        self.records()
     }
 
     async fn acquire(&self, record: &Record) -> Result<Acquired, LedgerError> {

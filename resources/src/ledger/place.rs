@@ -9,12 +9,15 @@ use super::{LedgerError, LedgerStore, PathLedger};
 pub fn ledger_of_path(path: &Path, storage: Option<Arc<dyn LedgerStore>>) -> Result<Arc<dyn LedgerStore>, LedgerError> {
     let no_place =
         |reason: &str| LedgerError::NoPlace { target: path.display().to_string(), reason: reason.to_owned() };
-    if let Some(beside) = PathLedger::new(path)
-        && can_hold(path, &beside)
-    {
+    if let Some(beside) = beside(path) {
         return Ok(Arc::new(beside));
     }
     storage.ok_or_else(|| no_place("its parent folder can't be written, and the storage is read-only"))
+}
+
+/// The ledger beside a path, where its parent can be written. Touches nothing.
+pub fn beside(path: &Path) -> Option<PathLedger> {
+    PathLedger::new(path).filter(|ledger| can_hold(path, ledger))
 }
 
 /// A parent that does not exist counts as one that can be written: then the path is not mounted, which is said later.

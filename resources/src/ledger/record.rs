@@ -198,6 +198,12 @@ pub struct Record {
     pub engine: String,
     /// What is restored to, or where backups go.
     pub target: String,
+    /// Which target of that name a restore is about, where several machines keep their records in one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub which: Option<String>,
+    /// The machine of its last attempt, where several keep their records in one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Which one of the targets of that name: of a restore the one that it filled, of a backup the one that it read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
@@ -209,6 +215,9 @@ pub struct Record {
     pub unsaved: bool,
     /// How far it is.
     pub phase: Phase,
+    /// Whether this attempt still waits for other runs of the target, whatever an earlier one reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
@@ -232,7 +241,7 @@ pub struct Record {
     /// A digest of what a restore takes: which points of which storage, and which part of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restores: Option<String>,
-    /// Locks that it holds in the storage: whoever takes the run over may remove them.
+    /// Locks that it holds in the storage, as programs noted them whose locks bear no mark: whoever takes the run over may remove them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lock_ids: Vec<String>,
     /// What its locks and pins in the storage are known by.
@@ -242,6 +251,9 @@ pub struct Record {
     /// up again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dead_marks: Vec<String>,
+    /// Whether its job was destroyed since: then it holds on to no point any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub let_go: bool,
     /// Who holds it, in places without locks of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseMark>,
@@ -265,10 +277,13 @@ impl Record {
             name: name.to_owned(),
             engine: engine.to_owned(),
             target: target.to_owned(),
+            which: None,
+            host: None,
             incarnation: None,
             writes: None,
             unsaved: false,
             phase: Phase::Recorded,
+            waits: false,
             verdict: None,
             attempt: 0,
             point: None,
@@ -280,6 +295,7 @@ impl Record {
             lock_ids: Vec::new(),
             mark: None,
             dead_marks: Vec::new(),
+            let_go: false,
             lease: None,
             times: Times { recorded: Some(crate::clock::now()), ..Times::default() },
             counts: Counts::default(),
@@ -320,6 +336,11 @@ impl Record {
         }
     }
 
+    /// Whether it has not begun: it may wait for other runs of its target.
+    pub fn may_wait(&self) -> bool {
+        self.waits || self.phase == Phase::Recorded
+    }
+
     /// Whether something is still changed that has to be changed back.
     pub fn owes_undo(&self) -> bool {
         self.undo.iter().any(|step| !step.undone)
@@ -330,6 +351,12 @@ impl Record {
         self.last_run() != LastRun::Succeeded
             && self.verdict != Some(Verdict::Restored)
             && matches!(self.phase, Phase::Writing | Phase::Verifying)
+    }
+
+    /// Whether it is a restore that still needs the points which it names.
+    pub fn holds_points(&self) -> bool {
+        let ended = self.last_run() == LastRun::Succeeded;
+        self.kind == JobKind::Restore && !ended && !self.let_go
     }
 
     /// Every mark that its locks and pins may bear.
@@ -410,7 +437,7 @@ mod tests {
     fn a_torn_document_is_damaged_not_absent() {
         let json = record().to_json();
         let error = Record::from_json(&json[..json.len() / 2], "here").unwrap_err();
-        assert!(matches!(error, LedgerError::Damaged { .. }));
+        assert!(matches!(error, LedgerError::Damaged { .. }) && error.to_string().contains("move it away"), "{error}");
     }
 
     #[test]

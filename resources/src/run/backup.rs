@@ -11,6 +11,7 @@ use crate::ledger::{
     Counts, JobKind, LastRun, LedgerError, LedgerStore, Phase, PinnedPoint, Record, Triggers, Verdict, pinned_points,
     run_key,
 };
+use crate::words::counted;
 
 mod guard;
 
@@ -188,7 +189,9 @@ pub async fn backup(job: &BackupJob, cause: Cause, parts: &BackupParts<'_>) -> R
     };
     let (warning, acquired) = tokio::select! {
         acquired = acquired => acquired?,
-        () = parts.cancel.cancelled() => return Err(RunError::Interrupted { key, phase, aftermath: "nothing was begun here" }),
+        () = parts.cancel.cancelled() => {
+            return Err(RunError::Interrupted { key, phase, aftermath: "nothing was begun here", object: None });
+        }
     };
     let found = acquired.found;
     let journal = Journal::new(acquired.lease, found.clone().unwrap_or_else(|| fresh.clone()));
@@ -216,6 +219,10 @@ struct Seen {
     incarnation: Option<String>,
     /// What can't be told of it, for people.
     doubts: Vec<String>,
+    /// The date of its newest point.
+    newest: Option<Timestamp>,
+    /// The point that the last run stored, where it is gone and nothing newer is there.
+    vanished: Option<PinnedPoint>,
 }
 
 struct Run<'a> {
@@ -227,15 +234,13 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn guarded(&self, found: Option<Record>) -> Result<BackupResult, RunError> {
-        let key = self.job.key();
         tokio::select! {
             biased;
             result = self.run(found) => result,
             () = self.parts.cancel.cancelled() => {
-                let phase = self.journal.record().await.phase;
-                Err(RunError::Interrupted { key, phase, aftermath: self.parts.engine.interrupted() })
+                Err(RunError::interrupted(self.journal.interrupted(), self.parts.engine.interrupted()))
             }
-            () = self.journal.lost() => Err(LedgerError::LeaseLost { key }.into()),
+            () = self.journal.lost() => Err(LedgerError::LeaseLost { key: self.job.key() }.into()),
         }
     }
 
@@ -262,12 +267,14 @@ impl Run<'_> {
         let mut warnings = seen.doubts;
         if !finish {
             warnings.extend(self.write(seen.incarnation).await?);
+            warnings.extend(self.misdated(seen.newest).await);
         }
         // Reading back and pruning count their own work.
         let held = self.journal.record().await.counts;
         self.check().await?;
+        let is_first = self.is_first().await?;
         self.parts.ledger.mark_seen(&self.job.series).await?;
-        warnings.extend(self.retain().await?);
+        warnings.extend(self.retain(seen.vanished, is_first).await?);
         self.journal.progress(held).await;
         self.journal.end(Phase::Done, Verdict::Stored).await?;
         Ok(BackupResult::stored(&self.journal.record().await, warnings))
@@ -334,11 +341,27 @@ impl Run<'_> {
         let incarnation = (!named.is_empty()).then(|| named.join(","));
         let records = self.records().await?;
         let mut doubts = Vec::new();
+        let vanished = self.vanished(&histories, &records);
+        let newest = histories.iter().flat_map(|history| &history.points).map(|point| point.time).max();
         for History { points, probe } in &histories {
             guard::check(points, probe, &records)?;
             doubts.extend(guard::doubt(points, probe, &records));
         }
-        Ok(Seen { incarnation, doubts })
+        Ok(Seen { incarnation, doubts, newest, vanished })
+    }
+
+    /// The point of the last run, where it is gone: no retention removes the newest.
+    fn vanished(&self, histories: &[History], records: &[Record]) -> Option<PinnedPoint> {
+        let reads = self.parts.engine.reads();
+        let ours = |record: &&Record| {
+            let of_job =
+                (record.kind, &record.name, &record.target) == (JobKind::Backup, &self.job.name, &self.job.target);
+            of_job && record.verdict == Some(Verdict::Stored) && record.reads == reads
+        };
+        let last = records.iter().filter(ours).max_by_key(|record| record.times.finished)?;
+        let point = last.point.clone().filter(|_| self.parts.engine.prunes())?;
+        let mut points = histories.iter().flat_map(|history| &history.points);
+        points.all(|listed| listed.time < point.time && listed.id != point.id).then_some(point)
     }
 
     /// The records of every ledger that may know of this storage or of what is backed up.
@@ -370,6 +393,19 @@ impl Run<'_> {
         Ok(stored.warnings)
     }
 
+    /// What is to be said where the point that was stored is not the newest by its date.
+    async fn misdated(&self, newest: Option<Timestamp>) -> Option<String> {
+        let (point, newest) = self.journal.record().await.point.zip(newest)?;
+        (point.time < newest).then(|| {
+            format!(
+                "Recovery point {} is dated {}, and one that was there before it {newest}: a clock is or was wrong. A restore takes \
+                 the newest by its date, which is not this one, and retention removes by dates. Set the clock right and remove the \
+                 points of the future, or name this one with `recovery_point`",
+                point.id, point.time
+            )
+        })
+    }
+
     async fn check(&self) -> Result<(), RunError> {
         let Some(point) = self.journal.record().await.point else { return Ok(()) };
         if self.job.verify == ReadBack::None {
@@ -380,15 +416,46 @@ impl Run<'_> {
     }
 
     /// The backup is stored, whatever becomes of retention: the next job prunes.
-    async fn retain(&self) -> Result<Vec<String>, RunError> {
-        let spare = pinned_points(&self.records().await?);
-        match self.parts.engine.retain(&spare, &self.journal).await {
+    async fn retain(&self, vanished: Option<PinnedPoint>, is_first: bool) -> Result<Vec<String>, RunError> {
+        if let Some(PinnedPoint { id, time, .. }) = vanished {
+            return Ok(vec![format!(
+                "Recovery point {id} of {time}, which the last run stored, is gone, and nothing newer is there: somebody removed it, \
+                 or files of the storage were lost. Nothing is removed this time, so what older points need may still be \
+                 there: bring them back before the next backup, which applies retention again"
+            )]);
+        }
+        let mut spare = pinned_points(&self.records().await?);
+        // Where a clock is or was wrong, what was stored just now need not be the newest.
+        spare.extend(self.journal.record().await.point);
+        match self.retain_but(&spare, is_first).await {
             Ok(warnings) => Ok(warnings),
             Err(error) => {
                 let warning = "The backup is stored; retention could not be applied and is left to the next one";
                 Ok(vec![format!("{warning}: {error}")])
             }
         }
+    }
+
+    /// Whether no backup of this provider ended in this storage before.
+    async fn is_first(&self) -> Result<bool, LedgerError> {
+        if !self.parts.engine.prunes() || self.parts.ledger.seen(&self.job.series).await? {
+            return Ok(false);
+        }
+        let stored = |record: &Record| record.kind == JobKind::Backup && record.verdict == Some(Verdict::Stored);
+        Ok(!self.parts.ledger.list().await?.iter().any(stored))
+    }
+
+    /// Applies retention, but not in the run that finds what others stored: whoever gave the storage a policy may not know of it.
+    async fn retain_but(&self, spare: &[PinnedPoint], is_first: bool) -> Result<Vec<String>, EngineError> {
+        let theirs = if is_first { self.parts.engine.would_remove(spare).await? } else { 0 };
+        if theirs == 0 {
+            return self.parts.engine.retain(spare, &self.journal).await;
+        }
+        Ok(vec![format!(
+            "Retention would remove {} that this storage held before the first backup of this provider. Nothing is removed this \
+             time; the next backup does it. To keep more, change the retention of the target before, or store elsewhere",
+            counted(theirs, "recovery point", "recovery points")
+        )])
     }
 
     fn failed(&self, step: &'static str, source: EngineError) -> RunError {

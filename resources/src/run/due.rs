@@ -170,7 +170,9 @@ pub struct Due {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Undecided {
     /// It can't be seen.
-    #[error("it can't be told whether {target} is lost: is it mounted? Change `triggers` to restore here")]
+    #[error(
+        "it can't be told whether {target} is lost: is it mounted? Mount it, or make the folder that it lies in; or change `triggers` to restore here"
+    )]
     Unseen {
         /// The target.
         target: String,
@@ -258,11 +260,14 @@ fn running(candidate: Option<Candidate>, reasons: Vec<String>, planned: &Planned
         return Due { change: Change::Run, reasons, point: PlannedPoint::Unknown, warnings: Vec::new() };
     };
     let mut lines = vec![format!(
-        "A restore will run because {}: recovery point {} of {}, {} old{}",
+        "A restore will run because {}: recovery point {} of {}, {}{}",
         reasons.join(" and "),
         candidate.id,
         candidate.time,
-        age(candidate.time, now),
+        match candidate.time.duration_since(now) > FAST {
+            true => format!("{} in the future: a clock is or was wrong", age(now, candidate.time)),
+            false => format!("{} old", age(candidate.time, now)),
+        },
         candidate.bytes.map(|bytes| format!(", {}", in_units(bytes))).unwrap_or_default(),
     )];
     match &planned.overwrites {
@@ -280,8 +285,11 @@ fn nothing_runs(planned: &Planned) -> String {
     format!("No restore will run: {} changed, `triggers` did not", names.join(", "))
 }
 
+/// By how much clocks of machines differ that keep them right.
+const FAST: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
 /// How old, in the largest two units: `2d 3h`, `43m`.
-fn age(time: Timestamp, now: Timestamp) -> String {
+pub fn age(time: Timestamp, now: Timestamp) -> String {
     let seconds = now.duration_since(time).as_secs().max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {

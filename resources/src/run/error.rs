@@ -1,7 +1,8 @@
 //! Why a run did not end well, in words that say what is touched and how to go on.
 
 use super::NoPoint;
-use crate::ledger::{LedgerError, Phase};
+use crate::ledger::{LedgerError, Phase, Record};
+use crate::words::counted;
 
 /// What an engine says when it can't. The texts have passed the engine's redaction.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +96,7 @@ pub enum RunError {
     },
     /// `when` needs to know the target, and it can't be known.
     #[error(
-        "it can't be told whether {target} is lost ({evidence}): is it mounted? Change `triggers` to restore here, or set when = \"always\""
+        "it can't be told whether {target} is lost ({evidence}): is it mounted? Mount it, or make the folder that it lies in; or change `triggers` to restore here, or set when = \"always\""
     )]
     Undecided {
         /// The target.
@@ -203,7 +204,7 @@ pub enum RunError {
     },
     /// A backup would store a new or empty thing over older points.
     #[error(
-        "this would store a backup over {count} older recovery point{}, the newest of {newest}, and {what}: restore it first, with a restore job that `after` names and whose `when` is met; to store it all the same, set first_backup = \"allow\"", if *.count == 1 { "" } else { "s" }
+        "this would store a backup over {}, the newest of {newest}, and {what}: restore it first, with a restore job that `after` names and whose `when` is met; to store it all the same, set first_backup = \"allow\"", counted(*.count, "older recovery point", "older recovery points")
     )]
     FirstBackup {
         /// What is new or empty about it.
@@ -223,7 +224,8 @@ pub enum RunError {
     },
     /// The user asked to stop.
     #[error(
-        "run {key} was interrupted at phase {}: {aftermath}. Apply again: it goes on from there", .phase.as_str()
+        "run {key} was interrupted at phase {}: {aftermath}. Apply again: it goes on from there{}",
+        .phase.as_str(), left(object)
     )]
     Interrupted {
         /// The run.
@@ -232,7 +234,23 @@ pub enum RunError {
         phase: Phase,
         /// What becomes of the work.
         aftermath: &'static str,
+        /// What it made on the server, which goes on by itself.
+        object: Option<String>,
     },
+}
+
+impl RunError {
+    /// That this run was stopped where its record says, and what becomes of its work.
+    pub(super) fn interrupted(record: Record, aftermath: &'static str) -> Self {
+        RunError::Interrupted { key: record.key, phase: record.phase, aftermath, object: record.engine_object }
+    }
+}
+
+/// What a run left on the server, for people: of a job that was never applied to its end no state knows.
+pub fn left(object: &Option<String>) -> String {
+    object.as_ref().map_or(String::new(), |object| {
+        format!(". What it made for the engine, `{object}`, goes on meanwhile; to give up instead, remove that by hand")
+    })
 }
 
 fn near(misses: &[String]) -> String {

@@ -13,7 +13,9 @@ use crate::ledger::{Counts, Lease, LedgerError, Phase, PinnedPoint, Record, Verd
 pub struct Journal {
     lease: Box<dyn Lease>,
     record: Mutex<Record>,
-    /// Locks that the process which this run was taken over from may have left in the storage.
+    /// What the record is from the moment that the next change of it may lie in the ledger.
+    begun: StdMutex<Record>,
+    /// Locks that an older program noted, which this run was taken over from.
     inherited_locks: Vec<String>,
     /// What locks of other runs bear whose processes are proved dead.
     dead_marks: StdMutex<Vec<String>>,
@@ -23,7 +25,13 @@ impl Journal {
     /// Goes on with a record under a lease. Nothing is written before the first change.
     pub(super) fn new(lease: Box<dyn Lease>, record: Record) -> Self {
         let inherited_locks = record.lock_ids.clone();
-        Journal { lease, record: Mutex::new(record), inherited_locks, dead_marks: StdMutex::default() }
+        Journal {
+            lease,
+            begun: StdMutex::new(record.clone()),
+            record: Mutex::new(record),
+            inherited_locks,
+            dead_marks: StdMutex::default(),
+        }
     }
 
     /// That of a run which begins in a test.
@@ -47,12 +55,7 @@ impl Journal {
         self.change(|record| record.engine_object = Some(name.to_owned())).await
     }
 
-    /// Notes the locks that the run holds in the storage now.
-    pub async fn lock_ids(&self, ids: Vec<String>) -> Result<(), LedgerError> {
-        self.change(|record| record.lock_ids = ids).await
-    }
-
-    /// Locks that a dead process of this run may have left behind; they may be removed.
+    /// Locks that a dead process of this run may have left behind, and that bear no mark; they may be removed.
     pub fn inherited_locks(&self) -> &[String] {
         &self.inherited_locks
     }
@@ -93,24 +96,32 @@ impl Journal {
         next.times.updated = Some(clock::now());
         let kind = next.kind;
         durable_step(kind);
-        self.lease.write(&next).await?;
+        self.begin(&next);
+        self.lease.write(&next).await.inspect_err(|_| self.begin(&record))?;
         durable_step(kind);
         *record = next;
         Ok(())
     }
 
-    /// Notes that the run is about to do this. A run that was taken over never goes back.
+    fn begin(&self, next: &Record) {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner) = next.clone();
+    }
+
+    /// The record of a run whose work is stopped wherever it is: the change that it was stopped in may have been written.
+    pub(super) fn interrupted(&self) -> Record {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the run is about to do this, and waits for nobody any more. A run that was taken over never goes back.
     pub(super) async fn enter(&self, phase: Phase) -> Result<(), LedgerError> {
-        let current = self.record.lock().await.phase;
-        if current == phase || rank(current) > rank(phase) {
+        let record = self.record().await;
+        let is_past = record.phase == phase || rank(record.phase) > rank(phase);
+        if is_past && !record.waits {
             return Ok(());
         }
-        let (key, name) = {
-            let record = self.record.lock().await;
-            (record.key.clone(), record.name.clone())
-        };
-        tracing::info!(run = key, job = name, phase = phase.as_str(), "the run goes on");
-        self.change(|record| record.phase = phase).await
+        let next = if is_past { record.phase } else { phase };
+        tracing::info!(run = record.key, job = record.name, phase = next.as_str(), "the run goes on");
+        self.change(|record| (record.phase, record.waits) = (next, false)).await
     }
 
     /// Notes how the run ended.
@@ -118,6 +129,7 @@ impl Journal {
         self.change(|record| {
             record.phase = phase;
             record.verdict = Some(verdict);
+            record.waits = false;
             record.lock_ids.clear();
             record.times.finished = Some(clock::now());
         })
@@ -126,7 +138,7 @@ impl Journal {
 
     /// Notes the point that the run is about.
     pub(super) async fn pin(&self, point: PinnedPoint) -> Result<(), LedgerError> {
-        self.change(|record| record.point = Some(point)).await
+        self.change(|record| (record.point, record.let_go) = (Some(point), false)).await
     }
 
     /// Resolves when somebody else took the run over.
@@ -155,5 +167,47 @@ fn rank(phase: Phase) -> u8 {
         Phase::Verifying => 4,
         Phase::Undoing => 5,
         Phase::Done => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::ledger::JobKind;
+
+    /// Of two writes the first goes through and is never acknowledged; the second fails.
+    #[derive(Default)]
+    struct Stuck(std::sync::atomic::AtomicBool);
+
+    #[async_trait]
+    impl Lease for Stuck {
+        async fn write(&self, record: &Record) -> Result<(), LedgerError> {
+            match self.0.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                false => std::future::pending().await,
+                true => Err(LedgerError::LeaseLost { key: record.key.clone() }),
+            }
+        }
+
+        async fn progress(&self, _: &Counts) {}
+
+        async fn lost(&self) {}
+
+        async fn release(self: Box<Self>) {}
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stopped_while_it_writes_its_record_says_what_may_stand_there() {
+        let journal = Journal::new(
+            Box::new(Stuck::default()),
+            Record::new(JobKind::Backup, "0123456789abcdef", "docs", "restic", "/srv/docs"),
+        );
+        assert_eq!(journal.interrupted().phase, Phase::Recorded);
+        assert!(journal.enter(Phase::Writing).now_or_never().is_none());
+        assert_eq!(journal.interrupted().phase, Phase::Writing);
+        assert!(journal.engine_object("restore-1").await.is_err());
+        assert_eq!(journal.interrupted(), journal.record().await, "what was not written was not done either");
     }
 }

@@ -11,6 +11,7 @@ mod due;
 mod error;
 mod incarnation;
 mod journal;
+mod locality;
 mod point;
 mod restore;
 mod target;
@@ -23,14 +24,17 @@ pub use backup::{
 };
 pub use cancel::Cancel;
 pub use due::{
-    Candidate, Change, Due, Planned, PlannedPoint, Prior, Refreshed, Undecided, due, due_backup, in_units, pick,
+    Candidate, Change, Due, Planned, PlannedPoint, Prior, Refreshed, Undecided, age, due, due_backup, in_units, pick,
     refresh, wants_candidate,
 };
-pub use error::{EngineError, RunError};
+pub use error::{EngineError, RunError, left};
 pub use incarnation::Inode;
 pub use journal::Journal;
+pub use locality::Locality;
 pub use point::{ChosenPoint, NoPoint, Point, PointChoice, PointKind, choose};
-pub use restore::{Foreseen, OnFailure, OnMissing, Outcome, RestoreJob, RestoreParts, RestoreResult, foresee, restore};
+pub use restore::{
+    Foreseen, Memory, OnFailure, OnMissing, Outcome, RestoreJob, RestoreParts, RestoreResult, foresee, restore,
+};
 pub use target::{Probe, TargetState, When};
 pub use traits::{
     Backup, BackupStored, DataSource, FirstUse, Held, History, Listing, Pause, Pins, PointSources, Points, ReadBack,

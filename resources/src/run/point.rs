@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::When;
 use crate::ledger::PinnedPoint;
+use crate::words::counted;
 
 /// How many points before the newest one its size is compared with, at most and at least.
 const COMPARED: std::ops::RangeInclusive<usize> = 3..=10;
@@ -87,7 +88,7 @@ pub enum NoPoint {
     None,
     /// There are points, none to restore.
     #[error(
-        "none of the {count} recovery points can be restored by itself: each is a safety backup, incomplete, or holds nothing"
+        "of {} none can be restored by itself: each is a safety backup, incomplete, or holds nothing", counted(*.count, "recovery point", "recovery points")
     )]
     Unusable {
         /// How many there are.

@@ -223,6 +223,16 @@ pub trait Backup: Points {
         None
     }
 
+    /// Whether [`Backup::retain`] removes points itself, and frees what they needed.
+    fn prunes(&self) -> bool {
+        false
+    }
+
+    /// How many points [`Backup::retain`] would remove now.
+    async fn would_remove(&self, _spare: &[PinnedPoint]) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+
     /// Takes a backup and waits for it.
     async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError>;
 

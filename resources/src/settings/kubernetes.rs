@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use dr_framework::{Attr, Diagnostics, Model, Path};
 
 use super::Environment;
-use crate::connections::kubernetes::{Exec, KubernetesConnection, Unreachable, Way, Who};
+use crate::connections::kubernetes::{Exec, KubernetesConnection, Unreachable, Way, Who, checked_host};
+use crate::connections::tls::authorities;
 use crate::secret::Secret;
+use crate::words::sentence;
 
 /// A Kubernetes cluster, how to reach it, and as whom. Exactly one of `kubeconfig`, `kubeconfig_raw`, `host` and
 /// `in_cluster` says how.
@@ -155,11 +157,11 @@ impl KubernetesSettings {
         let mut at = |name: &str, summary: &str, detail: String| {
             found.extend(Diagnostics::error_at(path.clone().then(name), summary, detail));
         };
-        if let Some(host) = self.host.text()
-            && !host.starts_with("https://")
-            && !host.starts_with("http://")
-        {
-            at("host", "Unusable address", format!("{host:?} is not a URL: start with https://."));
+        if let Some(Err(why)) = self.host.text().map(checked_host) {
+            at("host", "Unusable address", sentence(&why));
+        }
+        if let Some(Err(why)) = self.ca_pem.text().map(authorities) {
+            at("ca_pem", "Unusable authority", sentence(&why));
         }
         if let Some(proxy) = self.proxy_url.text()
             && !proxy.starts_with("http://")
@@ -213,7 +215,7 @@ impl KubernetesSettings {
         let names = "`token`, `token_file`, `client_certificate_pem` and `exec`";
         let sure = surely(&identities);
         if self.host.is_known() && identities.iter().all(|(_, set)| *set == Set::No) {
-            at("host", "Nobody to be there", format!("With `host`, set one of {names}."));
+            at("host", "No credentials", format!("With `host`, set one of {names}."));
         }
         if let [first, second, ..] = sure.as_slice() {
             let detail = format!("Of {names}, exactly one has to be set; here are `{first}` and `{second}`.");
@@ -382,7 +384,7 @@ mod tests {
                 change(block);
             })
         };
-        assert_eq!(complaints(&host(|_| ())), at(".host", "Nobody to be there"));
+        assert_eq!(complaints(&host(|_| ())), at(".host", "No credentials"));
         assert_eq!(complaints(&host(|block| block.token = "t".into())), Vec::<String>::new());
         assert_eq!(complaints(&host(|block| block.token = Attr::Unknown)), Vec::<String>::new());
         let two = host(|block| (block.token, block.token_file) = ("t".into(), "/f".into()));
@@ -415,6 +417,7 @@ mod tests {
         });
         let expected = [
             "kubernetes[\"prod\"].host: Unusable address",
+            "kubernetes[\"prod\"].ca_pem: Unusable authority",
             "kubernetes[\"prod\"].proxy_url: Unusable address",
             "kubernetes[\"prod\"].insecure: Contradictory trust",
             "kubernetes[\"prod\"].unreachable: Unknown word",

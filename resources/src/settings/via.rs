@@ -2,7 +2,7 @@
 
 use dr_framework::{Attr, Diagnostics, Model, Path};
 
-use super::{Named, S3Settings, Settings};
+use super::{DEFAULT, Named, S3Settings, Settings};
 use crate::connections::kubernetes::ServicePort;
 
 /// A tunnel through a cluster to a server in it.
@@ -61,7 +61,7 @@ impl S3Settings {
         }
         let kubernetes = match &via.kubernetes {
             Attr::Known(kubernetes) => kubernetes.clone(),
-            Attr::Null => "default".to_owned(),
+            Attr::Null => DEFAULT.to_owned(),
             Attr::Unknown => return Ok(Named::Unknown),
         };
         let Some(service) = via.service.text().and_then(|service| service.parse().ok()) else {
@@ -77,13 +77,13 @@ impl Settings {
         let Attr::Known(via) = &connection.via else { return Diagnostics::default() };
         let wanted = match &via.kubernetes {
             Attr::Known(name) => name.as_str(),
-            Attr::Null => "default",
+            Attr::Null => DEFAULT,
             Attr::Unknown => return Diagnostics::default(),
         };
         let known = match &self.kubernetes {
             Attr::Known(connections) => connections.keys().cloned().collect(),
             // The environment may make this one.
-            Attr::Null if wanted == "default" => return Diagnostics::default(),
+            Attr::Null if wanted == DEFAULT => return Diagnostics::default(),
             Attr::Null => Vec::new(),
             Attr::Unknown => return Diagnostics::default(),
         };

@@ -1,5 +1,6 @@
 //! What a backup decides, stores and prunes.
 
+use dr_resources::clock;
 use dr_resources::ledger::{JobKind, LastRun, LedgerStore, Phase, Record, Verdict};
 use dr_resources::run::{BackupJob, BackupOutcome, FirstBackup, RestoreJob, RunError, When, check_after};
 
@@ -163,4 +164,60 @@ async fn what_a_failed_restore_is_pinned_to_is_not_pruned() {
     assert_eq!(backups.len(), 2);
     assert_eq!(backups[0].id, "p0000", "the pinned one");
     assert_eq!(world.restore(&restore).await.unwrap().point.unwrap().id, "p0000");
+}
+
+#[tokio::test]
+async fn the_first_backup_removes_nothing_that_others_stored_and_says_what_the_next_one_will() {
+    let world = World::new();
+    world.server.set("keep", Some("1"));
+    let first = world.backup(&world.backup_job(), None).await.unwrap();
+    assert!(first.warnings[0].contains("Retention would remove 1 recovery point that"), "{:?}", first.warnings);
+    assert!(!first.warnings[0].contains("  "), "{:?}", first.warnings);
+    assert_eq!(world.server.points().len(), 2, "what was there is gone");
+    let second = world.backup(&world.backup_job(), None).await.unwrap();
+    assert!(second.warnings.is_empty(), "{:?}", second.warnings);
+    let ids: Vec<String> = world.server.points().into_iter().map(|point| point.id).collect();
+    assert_eq!(ids, [second.point.unwrap().id]);
+}
+
+#[tokio::test]
+async fn the_first_backup_of_a_second_job_removes_what_is_too_old() {
+    let world = World::new();
+    world.backup(&world.backup_job(), None).await.unwrap();
+    world.server.set("keep", Some("1"));
+    let job = BackupJob { name: "second".into(), series: "second".into(), ..world.backup_job() };
+    assert!(world.backup(&job, None).await.unwrap().warnings.is_empty());
+    assert_eq!(world.server.points().len(), 1);
+}
+
+#[tokio::test]
+async fn a_backup_beside_points_of_the_future_stays_and_is_told_of() {
+    let world = World::new();
+    world.server.set("keep", Some("1"));
+    let later = clock::now() + jiff::SignedDuration::from_hours(24);
+    let mut future = world.server.store("backup", "first", world.server.files());
+    world.server.forget(&future.id);
+    // Retention of the toy goes by ids, and takes this one for the newest.
+    (future.id, future.time) = ("p9999".into(), later);
+    world.server.set("points/p9999", Some(&serde_json::to_string(&future).unwrap()));
+    let result = world.backup(&world.backup_job(), None).await.unwrap();
+    let point = result.point.unwrap();
+    assert!(world.server.points().iter().any(|stored| stored.id == point.id), "its own retention removed it");
+    assert!(result.warnings[0].contains("a clock is or was wrong"), "{:?}", result.warnings);
+    assert!(!result.warnings[0].contains("  "), "{:?}", result.warnings);
+}
+
+#[tokio::test]
+async fn nothing_is_pruned_where_the_point_of_the_last_run_is_gone() {
+    let world = World::new();
+    let stored = world.backup(&world.backup_job(), None).await.unwrap().point.unwrap();
+    world.server.set("keep", Some("1"));
+    world.server.forget(&stored.id);
+    let result = world.backup(&world.backup_job(), None).await.unwrap();
+    assert!(result.warnings[0].contains("which the last run stored, is gone"), "{:?}", result.warnings);
+    assert!(!result.warnings[0].contains("  "), "{:?}", result.warnings);
+    assert_eq!(world.server.points().len(), 2, "an older point was removed");
+    let result = world.backup(&world.backup_job(), None).await.unwrap();
+    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+    assert_eq!(world.server.points().len(), 1);
 }

@@ -7,7 +7,7 @@ use dr_resources::engines::table::{
 };
 use dr_resources::engines::toy::{Toy, ToySchedule};
 use dr_resources::ledger::LedgerStore;
-use dr_resources::run::{Cancel, Outcome, Points, RestoreJob, RestoreParts, TargetState, When, restore};
+use dr_resources::run::{Cancel, Memory, Outcome, Points, RestoreJob, RestoreParts, TargetState, When, restore};
 
 use crate::world::World;
 
@@ -85,6 +85,7 @@ async fn one_backup_can_not_be_removed() {
 
 async fn retention_covers_all_points_of_the_server() {
     let world = World::new();
+    world.backup(&world.backup_job(), None).await.unwrap();
     world.server.set("keep", Some("1"));
     world.server.store("backup", "another job", world.server.files());
     world.backup(&world.backup_job(), None).await.unwrap();
@@ -116,8 +117,7 @@ async fn both_orders_are_kept() {
         world.server.set("fail", Some("safety"));
         let parts = RestoreParts {
             ledger: &world.ledger,
-            storage: None,
-            siblings: None,
+            memory: Memory { storage: None, siblings: None },
             engine: &toy,
             pause: Some(&toy),
             safety: Some(&toy),
@@ -153,8 +153,7 @@ async fn read_only_storage_can_be_restored_from() {
     let toy = Toy(world.server.clone());
     let parts = RestoreParts {
         ledger: &world.ledger,
-        storage: None,
-        siblings: None,
+        memory: Memory { storage: None, siblings: None },
         engine: &toy,
         pause: Some(&toy),
         safety: None,

@@ -22,6 +22,8 @@ fn child() {
             "restore" => world.restore(&world.restore_job()).await.map(drop),
             "restore in storage" => world.restore_in_storage(&world.restore_job()).await.map(drop),
             "again in storage" => world.restore_in_storage(&again(&world)).await.map(drop),
+            "path" => world.restore_in_storage(&world.path_job("there")).await.map(drop),
+            "renamed path" => world.restore_in_storage(&renamed_path(&world)).await.map(drop),
             "release" => {
                 let release = world.server.read("release");
                 let triggers = [("release".to_owned(), release)].into();
@@ -51,6 +53,11 @@ fn overwrite(world: &World) -> dr_resources::run::RestoreJob {
 fn again(world: &World) -> dr_resources::run::RestoreJob {
     let triggers = [("again".to_owned(), Some("1".to_owned()))].into();
     dr_resources::run::RestoreJob { triggers, ..world.restore_job() }
+}
+
+/// A restore to a path, on a machine that has another name than before, which waits for the path to be lost.
+fn renamed_path(world: &World) -> dr_resources::run::RestoreJob {
+    dr_resources::run::RestoreJob { when: When::TargetMissing, ..world.path_job("another name") }
 }
 
 /// Whether the schedule may run: nothing is being changed, or nothing has been changed yet.
@@ -252,6 +259,76 @@ fn two_processes_with_other_triggers_and_records_in_the_storage_restore_once() {
     assert!(first.success() && second.join().unwrap().success());
     assert_eq!(world.server.effective_restores(), 1, "{:?}", world.server.events());
     assert_eq!(world.server.count("resumed app"), 1);
+}
+
+/// The jobs of two processes that keep their records in the storage: what a child calls it, and its key. The one that goes first is
+/// first.
+fn in_storage(world: &World) -> [(&'static str, String); 2] {
+    let mut jobs = [("restore in storage", world.restore_job().key()), ("again in storage", again(world).key())];
+    jobs.sort_by(|one, other| one.1.cmp(&other.1));
+    jobs
+}
+
+/// Starts a job in a process of its own; how it ended comes later.
+fn started(world: &World, what: &'static str) -> std::sync::mpsc::Receiver<std::process::ExitStatus> {
+    let (world, (sender, ended)) = (World::open(world.server.root()), std::sync::mpsc::channel());
+    std::thread::spawn(move || sender.send(world.apply_in_child(what, None)));
+    ended
+}
+
+/// Waits for processes of which none should wait for another one that waits for it.
+fn all_end(all: [std::sync::mpsc::Receiver<std::process::ExitStatus>; 2]) {
+    for ended in all {
+        let status = ended.recv_timeout(std::time::Duration::from_secs(60)).expect("they wait for each other");
+        assert!(status.success());
+    }
+}
+
+/// Waits until a record in the storage is like that, and for a moment more, in which its run goes on.
+async fn seen(world: &World, key: &str, like: impl Fn(&Record) -> bool) {
+    while !world.storage.read(key).await.unwrap().is_some_and(|record| like(&record)) {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+}
+
+#[tokio::test]
+async fn of_two_jobs_of_one_target_that_begin_at_once_neither_waits_for_the_other_for_ever() {
+    let world = lost();
+    world.server.set("pinning", Some("on"));
+    world.server.set("hold", Some(""));
+    let [first, second] = in_storage(&world);
+    let second_ended = started(&world, second.0);
+    seen(&world, &second.1, |record| record.lease.is_some()).await;
+    let first_ended = started(&world, first.0);
+    seen(&world, &first.1, |record| record.lease.is_some()).await;
+    world.server.set("hold", None);
+    all_end([first_ended, second_ended]);
+    assert_eq!(world.server.effective_restores(), 1, "{:?}", world.server.events());
+    assert_eq!((world.server.files().len(), world.server.read("app").as_deref()), (3, Some("3")));
+}
+
+#[tokio::test]
+async fn of_two_jobs_that_were_killed_half_way_one_completes_the_target_for_both() {
+    let world = lost();
+    for (what, _) in in_storage(&world) {
+        assert_eq!(world.apply_in_child(what, Some("phase:writing")).signal(), KILLED);
+    }
+    assert!(world.storage.list().await.unwrap().iter().all(Record::left_half));
+    world.server.set("hold", Some(""));
+    let [first, second] = in_storage(&world);
+    let second_ended = started(&world, second.0);
+    seen(&world, &second.1, |record| record.waits).await;
+    // It finds that nobody holds the other record before that job is started.
+    seen(&world, &first.1, |record| record.lease.is_none()).await;
+    let first_ended = started(&world, first.0);
+    seen(&world, &first.1, |record| record.waits).await;
+    world.server.set("hold", None);
+    all_end([first_ended, second_ended]);
+    assert_eq!(world.server.effective_restores(), 1, "{:?}", world.server.events());
+    assert_eq!((world.server.files().len(), world.server.read("app").as_deref()), (3, Some("3")));
+    assert_eq!(world.server.read("schedule").as_deref(), Some("active"));
+    assert!(world.storage.list().await.unwrap().iter().all(|record| !record.left_half() && !record.owes_undo()));
 }
 
 #[test]

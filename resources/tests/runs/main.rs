@@ -4,6 +4,7 @@ mod backup;
 mod conformance;
 mod declared;
 mod kill;
+mod machines;
 mod restore;
 mod seams;
 mod walk;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dr_resources::engines::toy::StoredPoint;
-use dr_resources::ledger::{JobKind, LastRun, LedgerStore, Phase, Record, UndoStep, Verdict, standing_record};
+use dr_resources::ledger::{JobKind, LastRun, LedgerStore, Phase, Record, UndoStep, Verdict};
 use dr_resources::run::{Cancel, NoPoint, OnFailure, OnMissing, Outcome, PointChoice, RestoreJob, RunError, When};
 
 use crate::world::World;
@@ -42,8 +42,20 @@ async fn a_volume_that_is_there_is_not_looked_at_further() {
     world.server.set("fail", Some("list"));
     let result = world.restore(&world.restore_job()).await.unwrap();
     assert_eq!(result.outcome, Outcome::NotNeeded);
-    assert!(world.server.events().is_empty());
+    assert!(result.warnings.is_empty() && world.server.events().is_empty());
     assert_eq!(world.record(&world.restore_job()).await.unwrap().last_run(), LastRun::Succeeded);
+}
+
+#[tokio::test]
+async fn a_restore_that_was_planned_and_is_not_needed_any_more_says_so() {
+    let world = World::new();
+    let job = RestoreJob { approved: Some("p0000".into()), ..world.restore_job() };
+    let result = world.restore(&job).await.unwrap();
+    assert_eq!(result.outcome, Outcome::NotNeeded);
+    assert!(
+        result.warnings[0].starts_with("Nothing was restored, though the plan said that it would be: "),
+        "{result:?}"
+    );
 }
 
 #[tokio::test]
@@ -233,7 +245,7 @@ async fn half_a_target_is_half_a_target_for_other_triggers_too() {
     world.restore(&job("2")).await.unwrap_err();
     world.server.set("fail", None);
     // A refresh with the triggers of the last good run sees it.
-    let standing = standing_record(&world.ledger.list().await.unwrap(), &job("1").key(), "volume").unwrap().clone();
+    let standing = job("1").standing(&world.ledger.list().await.unwrap()).unwrap().clone();
     assert_eq!((standing.key.clone(), standing.last_run()), (job("2").key(), LastRun::Failed));
     // Neither is it "present", for new triggers, nor is the run of old ones adopted.
     for release in ["3", "1"] {
@@ -243,7 +255,7 @@ async fn half_a_target_is_half_a_target_for_other_triggers_too() {
     }
     assert_eq!(world.restore(&job("1")).await.unwrap().outcome, Outcome::NotNeeded);
     assert_eq!(world.server.effective_restores(), 2);
-    let standing = standing_record(&world.ledger.list().await.unwrap(), &job("1").key(), "volume").unwrap().clone();
+    let standing = job("1").standing(&world.ledger.list().await.unwrap()).unwrap().clone();
     assert_eq!((standing.key.clone(), standing.last_run()), (job("1").key(), LastRun::Succeeded));
 }
 

@@ -8,8 +8,8 @@ use dr_resources::engines::table::QuiesceOrder;
 use dr_resources::engines::toy::{DyingLedger, Server, Toy};
 use dr_resources::ledger::{LedgerStore, PathLedger, Record, StoreLedger, Triggers};
 use dr_resources::run::{
-    BackupJob, BackupParts, BackupResult, Cancel, Cause, FirstBackup, OnFailure, OnMissing, PointChoice, ReadBack,
-    RestoreJob, RestoreParts, RestoreResult, RunError, When, backup, restore,
+    BackupJob, BackupParts, BackupResult, Cancel, Cause, FirstBackup, Locality, Memory, Probe, ReadBack, RestoreJob,
+    RestoreParts, RestoreResult, RunError, TargetState, backup, restore,
 };
 use dr_resources::store::local::LocalStore;
 
@@ -49,6 +49,15 @@ impl World {
         World { _folder: None, server, ledger, storage: DyingLedger(StoreLedger::new(store, "")) }
     }
 
+    /// A restore to the path of this server's volume, whose record lies in storage that other machines use too. Only `host` is
+    /// this one's own name.
+    pub fn path_job(&self, host: &str) -> RestoreJob {
+        let (incarnation, born) = self.server.incarnation().unzip();
+        let probe = Probe { state: TargetState::Present, incarnation, born, evidence: String::new() };
+        let locality = Some(Locality::of(&probe, host.to_owned()));
+        RestoreJob { server_uid: None, target: "/data".into(), locality, ..self.restore_job() }
+    }
+
     pub fn fill(&self) {
         for (name, content) in [("a", "one"), ("b", "two two"), ("c", "three three three")] {
             self.server.write_file(name, content);
@@ -56,23 +65,7 @@ impl World {
     }
 
     pub fn restore_job(&self) -> RestoreJob {
-        RestoreJob {
-            name: "docs".into(),
-            engine: "toy".into(),
-            server_uid: Some(self.server.uid()),
-            target: "volume".into(),
-            triggers: Triggers::new(),
-            series: "docs".into(),
-            when: When::TargetMissingOrEmpty,
-            on_missing: OnMissing::Fail,
-            on_failure: OnFailure::StayQuiesced,
-            recovery_point: PointChoice::Newest,
-            approved: None,
-            safety_backup: true,
-            perform: true,
-            restores: "all of it".into(),
-            rto: None,
-        }
+        RestoreJob { server_uid: Some(self.server.uid()), ..RestoreJob::for_tests() }
     }
 
     pub async fn restore(&self, job: &RestoreJob) -> Result<RestoreResult, RunError> {
@@ -88,7 +81,7 @@ impl World {
         self.restore_in(&self.storage, job, Cancel::never()).await
     }
 
-    async fn restore_in(
+    pub async fn restore_in(
         &self,
         ledger: &dyn LedgerStore,
         job: &RestoreJob,
@@ -97,8 +90,7 @@ impl World {
         let toy = Toy(self.server.clone());
         let parts = RestoreParts {
             ledger,
-            storage: Some(&self.storage),
-            siblings: None,
+            memory: Memory { storage: Some(&self.storage), siblings: None },
             engine: &toy,
             pause: Some(&toy),
             safety: Some(&toy),

@@ -3,11 +3,21 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::users::Grant;
 use crate::parts;
 
-/// The rules in the YAML blocks of a guide, each list under the comment that stands over it: as many as `count`, so that a
-/// block that is not read is seen.
-pub fn rules_of_guide(page: &str, count: usize) -> Result<Vec<(String, Value)>> {
+/// The grants in the YAML blocks of a guide, as many as `count`, so that a block that is not read is seen. What the comment over
+/// it calls a Role is granted in the namespace `home`.
+pub fn rights_of_guide(page: &str, count: usize, home: &str) -> Result<Vec<Grant>> {
+    let grant = |(title, rules): (String, Value)| match title.starts_with("Role") {
+        true => Grant::within(home, rules),
+        false => Grant::everywhere(rules),
+    };
+    Ok(rules_of_guide(page, count)?.into_iter().map(grant).collect())
+}
+
+/// The rules, each list under the comment that stands over it.
+fn rules_of_guide(page: &str, count: usize) -> Result<Vec<(String, Value)>> {
     let guide = std::fs::read_to_string(parts::checkout().join("docs/guides").join(page))?;
     let blocks = guide.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let mut rules: Vec<(String, Value)> = Vec::new();

@@ -18,7 +18,7 @@ pub use client::{Kubernetes, wait_for};
 pub use cluster::{CONTEXT, Cluster};
 pub use controller::Controller;
 pub use definitions::Definitions;
-pub use guide::rules_of_guide;
+pub use guide::rights_of_guide;
 pub use inside::Inside;
 pub use k8up::K8up;
 pub use node::{NODE, Node, STORAGE_CLASS};

@@ -1,5 +1,8 @@
 //! Users who may do only what a test grants them.
 
+use std::fs;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
@@ -46,6 +49,19 @@ impl Cluster {
         let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
         let answer = self.api.request("POST", &path, "application/json", serde_json::to_vec(&request)?)?;
         Ok(answer["status"]["token"].as_str().context("a TokenRequest without a token")?.to_owned())
+    }
+
+    /// Writes the kubeconfig of a user who may do what is granted.
+    pub fn write_kubeconfig(&self, user: &str, grants: &[Grant], kubeconfig: &Path) -> Result<()> {
+        let token = self.service_user(user, grants)?;
+        Ok(fs::write(kubeconfig, self.kubeconfig_for(&token))?)
+    }
+
+    /// The same; what is returned puts it in the place of the administrator's in a configuration.
+    pub fn limit(&self, user: &str, grants: &[Grant], kubeconfig: &Path) -> Result<impl Fn(&str) -> String + use<>> {
+        self.write_kubeconfig(user, grants, kubeconfig)?;
+        let (admin, limited) = (format!("{:?}", self.kubeconfig_path()), format!("{kubeconfig:?}"));
+        Ok(move |configuration: &str| configuration.replace(&admin, &limited))
     }
 
     /// Makes a namespace, or finds it made.

@@ -154,11 +154,40 @@ impl<'a> Driver<'a> {
             tally.refuse(&why);
             return Ok(());
         }
-        let changed = self.change(&life.stored, None, &life.second, life, tally).await?;
+        let changed = self.change_stored(&life.stored, &life.second, life, tally).await?;
         if self.reach == Reach::Stored && changed.is_some() {
             tally.taken += 1;
         }
+        // Who wrote what is stored has it planned again, most of all.
+        let same = generate::written(self.resource.fields(), &life.stored);
+        let proposed = proposed_new_state(&self.schema, &life.stored, &same);
+        if self.resource.plan(&context(), &life.stored, &same, &proposed).await.is_ok() {
+            self.change_stored(&life.stored, &same, life, tally).await?;
+        }
         Ok(())
+    }
+
+    /// A change of what is stored, with the identity that is stored for it. A user who names another place, where that is
+    /// an identity, or no longer names one, means another object: then there is nothing to keep. Nor is there of a state that leaves a part of the
+    /// identity out, as no apply does.
+    async fn change_stored(
+        &self,
+        stored: &Value,
+        config: &Value,
+        life: &Life,
+        tally: &mut Tally,
+    ) -> Result<Option<Decided>, TestCaseError> {
+        let [before, wanted] = [stored, config].map(|of| self.resource.identity(of));
+        let named = |identity: &Option<Value>, field: &str| {
+            identity.as_ref().map_or(Value::Null, |identity| identity.attribute(field).clone())
+        };
+        let schema = self.resource.identity_schema();
+        let moved = schema.iter().flat_map(|schema| &schema.attributes).any(|attribute| {
+            let wanted = named(&wanted, &attribute.name);
+            let before = named(&before, &attribute.name);
+            before.is_null() || wanted != before
+        });
+        self.change(stored, before.as_ref().filter(|_| !moved), config, life, tally).await
     }
 
     /// Plans a change before and after its configuration is known; `None` when it is refused.
@@ -273,8 +302,10 @@ impl<'a> Driver<'a> {
         config: &Value,
         tally: &mut Tally,
     ) -> Result<Option<Stored>, TestCaseError> {
-        let stored = self.resource.apply(&context(), prior, &planned.state, config).await;
+        let context = context();
+        let stored = self.resource.apply(&context, prior, &planned.state, config).await;
         let Some(stored) = self.taken(stored, "the apply", tally)? else { return Ok(None) };
+        fine(context.finish().0.into_result(), "the apply, beside its state")?;
         let values = [("planned", &planned.state), ("state", &stored.state)];
         keep(check_apply(&self.schema, &planned.state, &stored.state), "the apply", &values)?;
         let schema = self.resource.identity_schema();

@@ -28,6 +28,34 @@ pub fn state(fields: &[Field], hints: &Hints) -> BoxedStrategy<Value> {
     object(fields, hints, Writer::Provider, false)
 }
 
+/// The configuration that a state may have come from: without what only the provider sets.
+pub fn written(fields: &[Field], state: &Value) -> Value {
+    let all = |values: &[Value]| values.iter().map(|value| written(fields, value)).collect::<Vec<_>>();
+    match state {
+        Value::Object(object) => {
+            let each = |field: &Field| {
+                let value = object.get(&field.name).unwrap_or(&Value::Null);
+                let value = match field.nested() {
+                    _ if field.computed && !field.optional => match value {
+                        Value::Dynamic(inner) => typed(inner.0.clone(), Value::Null),
+                        _ => Value::Null,
+                    },
+                    Some((_, fields)) => written(fields, value),
+                    None => value.clone(),
+                };
+                (field.name.clone(), value)
+            };
+            Value::Object(fields.iter().map(each).collect())
+        }
+        Value::List(values) => Value::List(all(values)),
+        Value::Set(values) => Value::set(all(values)),
+        Value::Map(values) => {
+            Value::Map(values.iter().map(|(key, value)| (key.clone(), written(fields, value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// `alike`: all dynamic values are of one type, as the elements of one collection have to be.
 fn object(fields: &[Field], hints: &Hints, writer: Writer, alike: bool) -> BoxedStrategy<Value> {
     let groups: Vec<(String, Option<&'static str>)> =
@@ -264,7 +292,12 @@ fn unknown(value: &Value, refined: bool) -> Value {
         refinements.null = Some(false);
         match value {
             Value::String(text) => refinements.prefix = text.chars().next().map(String::from),
-            Value::List(values) => refinements.minimum_length = i64::try_from(values.len()).ok(),
+            Value::Number(number) => {
+                refinements.minimum = Some((number.clone(), true));
+                refinements.maximum = Some((number.clone(), true));
+            }
+            Value::List(values) | Value::Set(values) => bound_length(&mut refinements, values.len()),
+            Value::Map(values) => bound_length(&mut refinements, values.len()),
             _ => {}
         }
     }
@@ -272,6 +305,11 @@ fn unknown(value: &Value, refined: bool) -> Value {
         Value::Dynamic(inner) => typed(inner.0.clone(), Value::Unknown(refinements)),
         _ => Value::Unknown(refinements),
     }
+}
+
+fn bound_length(refinements: &mut Refinements, length: usize) {
+    refinements.minimum_length = i64::try_from(length).ok();
+    refinements.maximum_length = refinements.minimum_length;
 }
 
 /// What is computed in the end: every unknown value becomes one of its type.

@@ -1,6 +1,7 @@
 //! The server over its messages, as a CLI or a stranger would call it.
 
-use dr_framework::{AnyResource, Field, Provider, Server, Type, Value};
+pub use dr_framework::field::object_type;
+use dr_framework::{AnyResource, Provider, Server, Type, Value};
 use proptest::prelude::*;
 use tfplugin::v6::encode_value;
 use tfplugin::wire::tfplugin6 as wire;
@@ -33,11 +34,6 @@ pub fn messages(value: impl Strategy<Value = Value>, ty: Type) -> impl Strategy<
         1 => Just((Vec::new(), Vec::new())),
     ]
     .prop_map(|(msgpack, json)| wire::DynamicValue { msgpack: msgpack.into(), json: json.into() })
-}
-
-/// The type of a value of these fields on the wire.
-pub fn object_type(fields: &[Field]) -> Type {
-    Type::object(fields.iter().map(|field| (field.name.clone(), field.attribute().ty())))
 }
 
 /// What a client that knows everything says about itself.

@@ -223,11 +223,17 @@ fn explain(error: &KubeconfigError) -> String {
     }
 }
 
-fn from_host(host: &str, who: &Who) -> Result<Config, String> {
+/// The address of an API server; the error is a sentence about `host`.
+pub fn checked_host(host: &str) -> Result<http::Uri, String> {
     let url: http::Uri = host.parse().map_err(|_| "host is no URL".to_owned())?;
     if url.host().is_none() || !matches!(url.scheme_str(), Some("https" | "http")) {
         return Err("host has to be https://name[:port]".to_owned());
     }
+    Ok(url)
+}
+
+fn from_host(host: &str, who: &Who) -> Result<Config, String> {
+    let url = checked_host(host)?;
     let base64 = |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
     let auth = match who {
         Who::Token(token) => json!({ "token": token.expose().trim() }),

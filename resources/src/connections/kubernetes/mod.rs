@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-pub use connect::{Exec, KubernetesConnection, Unreachable, Way, Who};
+pub use connect::{Exec, KubernetesConnection, Unreachable, Way, Who, checked_host};
 pub use error::{ClusterError, Forbidden};
 pub use kind::Kind;
 pub use owners::field_owners;

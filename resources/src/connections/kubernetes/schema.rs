@@ -98,12 +98,22 @@ impl Cluster {
         if kind.group.is_empty() || self.0.line.is_applying() || schemas.with(&group, |_| ()).is_some() {
             return;
         }
+        self.read_fields(kind, group).await;
+    }
+
+    /// The same once more, where a write showed that what was known is not so: the engine may have been installed since.
+    pub async fn learn_fields_anew(&self, kind: &Kind) {
+        let _turn = self.0.schemas.turn.lock().await;
+        self.read_fields(kind, kind.api_version()).await;
+    }
+
+    async fn read_fields(&self, kind: &Kind, group: String) {
         let call = self.call(Method::GET, "get", kind, "", "", format!("/openapi/v3/apis/{group}"));
         let fields = match tokio::time::timeout(PATIENCE, self.0.line.send(&call)).await {
             Ok(Ok(document)) => read(&document),
             _ => HashMap::new(),
         };
-        schemas.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(group, fields);
+        self.0.schemas.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(group, fields);
     }
 
     /// The fields of a spec that the installed version of a kind does not have, as far as that was learned. Asks nobody.

@@ -13,9 +13,7 @@ use super::said::Said;
 use crate::connections::kubernetes::{DynamicObject, Kind};
 use crate::engines::restic::points::{Phase, Point};
 use crate::engines::restic::restore::as_run_point;
-use crate::engines::restic::site::{Site, failure, unexpected};
-use crate::engines::restic::verify::Depth;
-use crate::engines::restic::worker::{Job, Outcome};
+use crate::engines::restic::site::{Site, failure};
 use crate::ledger::PinnedPoint;
 use crate::run::{
     Backup, BackupStored, EngineError, FirstUse, Held, History, Journal, Listing, Points, Probe, ReadBack, TargetState,
@@ -227,16 +225,8 @@ impl Backup for VolumeBackup {
         self.outcome(&name, &tag, &old, wanted).await
     }
 
-    async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
-        let depth = match depth {
-            ReadBack::None => return Ok(()),
-            ReadBack::Structure => Depth::Structure,
-            ReadBack::Data => Depth::Data,
-        };
-        match self.site.order_with(Job::Verify { depth }, journal).await? {
-            Outcome::Verify(_) => Ok(()),
-            _ => Err(failure(&unexpected())),
-        }
+    async fn verify(&self, point: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
+        self.site.read_back(point, depth, journal).await
     }
 
     /// k8up removes points in runs of its own.

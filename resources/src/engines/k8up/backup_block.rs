@@ -16,6 +16,7 @@ use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::Reference;
 use crate::shared::Shared;
+use crate::words::ended;
 
 /// The volumes of the target's namespace, backed up by k8up: each becomes a point of its own.
 #[derive(Model, Clone, Debug, Default, PartialEq)]
@@ -65,9 +66,8 @@ impl BackupBlock for K8upBackupBlock {
         let Some(cluster) = shared.cluster(connection, &path.clone().then("connection"))? else { return Ok(None) };
         let Some(backend) = backend::of(shared, target, &path, &opener)? else { return Ok(None) };
         let Some(site) = repository::open(shared, target, &path, shared.is_drill())? else { return Ok(None) };
-        let ledger: Arc<dyn LedgerStore> = Arc::new(
-            site.ledger().map_err(|error| Diagnostics::error("Unable to reach the ledger", format!("{error}.")))?,
-        );
+        let ledger: Arc<dyn LedgerStore> =
+            Arc::new(site.ledger().map_err(|error| Diagnostics::error("Unable to reach the ledger", ended(error)))?);
         let others: Vec<Arc<dyn LedgerStore>> = vec![Arc::new(ConfigMapLedger::new(cluster.clone(), namespace))];
         let mut spec = Spec::default();
         spec.list("tags", &self.tags)

@@ -21,6 +21,7 @@ use crate::engines::kubernetes::store_keys::Keys;
 use crate::reference::Place;
 use crate::retention_policy::KeepModel;
 use crate::shared::Shared;
+use crate::words::ended;
 
 /// What says where a repository is, beside Schedules.
 const ONCE: [Kind; 5] = [
@@ -74,8 +75,7 @@ async fn location_of(cluster: &Cluster, secret: &RepositorySecret) -> Result<(Lo
     for kinds in [&[SCHEDULE][..], &ONCE] {
         let mut found = Vec::new();
         for kind in kinds {
-            let objects =
-                cluster.list(kind, Some(namespace), None).await.map_err(|error| refuse(format!("{error}.")))?;
+            let objects = cluster.list(kind, Some(namespace), None).await.map_err(|error| refuse(ended(error)))?;
             for object in objects {
                 let by = kind.called(namespace, object.metadata.name.as_deref().unwrap_or_default());
                 let locations = locations(&object.data["spec"], &name);

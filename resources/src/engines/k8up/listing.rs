@@ -21,10 +21,7 @@ impl PointSource for Repositories {
     }
 
     fn check(&self, source: &Reference, path: &Path) -> Diagnostics {
-        match source.store.is_unknown() {
-            true => Diagnostics::default(),
-            false => Place::from_reference(&source.store, path).err().unwrap_or_default(),
-        }
+        Place::check(&source.store, path)
     }
 
     async fn list(&self, shared: &Shared, source: &Reference, path: &Path, _: usize) -> Result<Option<Points>> {

@@ -21,6 +21,10 @@ pub const RESTORE: Kind = Kind::namespaced("k8up.io", "v1", "Restore", "restores
 /// The key of the run that made an object.
 pub const RUN: &str = "dr/run";
 
+/// So many objects that ended are kept: with its own number, k8up would remove those of the schedule when ours ends, and pods
+/// whose log is not read yet.
+const HISTORY: u32 = 1000;
+
 /// How much of a job's name is in that of its object: k8up puts both into labels, which have 63 letters.
 const NAME: usize = 32;
 
@@ -30,6 +34,10 @@ const UNTOUCHED: Duration = Duration::from_secs(900);
 /// How long nobody may work on any object of the kind before the operator is taken for one that is being installed: a prune of
 /// the repository, which is not seen here, comes before a backup.
 const SILENT: Duration = Duration::from_secs(300);
+
+/// How long pods may take to go with their object, and between two looks for them.
+const GONE: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A list that others asked for may be older than the object.
 const STALE: usize = 1;
@@ -101,8 +109,11 @@ impl Orders {
     }
 
     /// Makes the object of a run, once its name is written down.
-    pub async fn make(&self, kind: &Kind, name: &str, spec: Value, journal: &Journal) -> Result<(), EngineError> {
+    pub async fn make(&self, kind: &Kind, name: &str, mut spec: Value, journal: &Journal) -> Result<(), EngineError> {
         journal.engine_object(name).await?;
+        for limit in ["failedJobsHistoryLimit", "successfulJobsHistoryLimit"] {
+            spec[limit] = HISTORY.into();
+        }
         let key = journal.key().await;
         let body = json!({ "metadata": { "name": name, "labels": { RUN: key } }, "spec": spec });
         match self.cluster.create(kind, &self.namespace, body).await {
@@ -155,21 +166,36 @@ impl Orders {
         }
     }
 
-    /// Takes an object back that nobody began with, and ended so: it must not run when nobody thinks of it any more.
+    /// Takes an object back that nobody began with, and ended so: it must not run when nobody thinks of it any more. The
+    /// operator may begin with it at the last moment: then its pods are waited for, and who knows what they wrote.
     pub async fn take_back(&self, kind: &Kind, name: &str, end: &End) -> Result<EngineError, EngineError> {
-        self.cluster.delete(kind, &self.namespace, name, None).await.map_err(after)?;
         let called = kind.called(&self.namespace, name);
-        Ok(EngineError::nothing_written(match end {
-            End::Crowded => {
-                let why = too_many_wait("k8up", SILENT, INSTALLED_BY.depends_on);
-                format!("{called} was taken back: {why}")
+        let found = self.cluster.get(kind, &self.namespace, name).await.map_err(after)?;
+        let mut begun = found.is_some_and(|object| !conditions(&object).is_empty());
+        self.cluster.delete(kind, &self.namespace, name, None).await.map_err(after)?;
+        let since = tokio::time::Instant::now();
+        loop {
+            // A Job that was made just now has no pod yet.
+            clock::sleep(LOOK).await;
+            if self.pods_of(kind, name).await.map_err(after)?.is_empty() {
+                break;
             }
+            begun = true;
+            if since.elapsed() > clock::scaled(GONE) {
+                return Err(EngineError::new(format!("{called} was taken back, and its pods are still there")));
+            }
+        }
+        let why = match end {
+            End::Crowded => too_many_wait("k8up", SILENT, INSTALLED_BY.depends_on),
             _ => format!(
-                "k8up has not begun with {called} for {} s, and it was taken back: does its operator run, or does another \
-                 job hold the repository?",
+                "k8up had not begun with it for {} s: does its operator run, or does another job hold the repository?",
                 UNTOUCHED.as_secs()
             ),
-        }))
+        };
+        Ok(match begun {
+            true => EngineError::new(format!("{called} was taken back as k8up began with it ({why})")),
+            false => EngineError::nothing_written(format!("{called} was taken back: {why}")),
+        })
     }
 }
 
@@ -251,5 +277,29 @@ mod tests {
         let error = orders.take_back(&BACKUP, "dr-docs", &end).await.unwrap();
         assert!(error.to_string().ends_with("add depends_on = [helm_release.k8up]"), "{error}");
         assert!(error.before_first_write && api.get(&BACKUP, "wiki", "dr-docs").is_null());
+    }
+
+    #[tokio::test]
+    async fn what_k8up_began_with_at_the_last_moment_may_have_written() {
+        let api = Api::new();
+        let orders = Orders { cluster: api.cluster(), namespace: "wiki".to_owned(), watches: Watches::default() };
+        let object = |status: Value| json!({ "metadata": { "labels": { RUN: "k" } }, "spec": {}, "status": status });
+        let begun = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+        api.put(&RESTORE, "wiki", "dr-docs", object(begun));
+        let error = orders.take_back(&RESTORE, "dr-docs", &End::Untouched).await.unwrap();
+        assert!(!error.before_first_write, "{error}");
+        // Its pod may be all that there is to see of it.
+        api.put(&RESTORE, "wiki", "dr-docs", object(json!({})));
+        let labels = json!({ "k8upjob": "true", "job-name": "restore-dr-docs" });
+        api.put(&Kind::POD, "wiki", "restore-dr-docs-x1", json!({ "metadata": { "labels": labels } }));
+        let gone = api.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LOOK * 2).await;
+            gone.remove(&Kind::POD, "wiki", "restore-dr-docs-x1");
+        });
+        let error = orders.take_back(&RESTORE, "dr-docs", &End::Untouched).await.unwrap();
+        assert!(!error.before_first_write, "{error}");
+        api.put(&RESTORE, "wiki", "dr-docs", object(json!({})));
+        assert!(orders.take_back(&RESTORE, "dr-docs", &End::Untouched).await.unwrap().before_first_write);
     }
 }

@@ -13,11 +13,10 @@ use crate::engines::kubernetes::objects::Wanted;
 use crate::engines::kubernetes::owned;
 use crate::engines::kubernetes::quiesce::{refuse_in_use, until_unused};
 use crate::engines::restic::points::{self, Point, Series};
-use crate::engines::restic::repository::Found;
 use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
 use crate::ledger::PinnedPoint;
-use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored};
+use crate::run::{EngineError, Journal, Listing, Points, Probe, Restore, Restored};
 use crate::waiting::Patience;
 
 /// How many lines of the pod's log are read, from its end.
@@ -53,17 +52,7 @@ impl Own {
     pub async fn list(&self) -> Result<Listing, EngineError> {
         let (own, others) = self.points().await?;
         let points: Vec<_> = own.iter().filter_map(as_run_point).collect();
-        let nothing = || async {
-            let found = self.site.look().await.map_err(|error| failure(&error))?;
-            Ok::<_, EngineError>(found == Found::Absent)
-        };
-        let first_use = match (points.is_empty(), others.len()) {
-            (false, _) => FirstUse::NotProven("there are points".to_owned()),
-            (true, 0) if nothing().await? => FirstUse::Proven,
-            (true, others) => {
-                FirstUse::NotProven(format!("the repository is there, with {others} points of other things"))
-            }
-        };
+        let first_use = self.site.first_use(points.len(), others.len()).await?;
         let near_misses = if points.is_empty() { points::near_misses(&others, &self.series) } else { Vec::new() };
         Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&others) })
     }
@@ -176,8 +165,7 @@ impl Orders {
     async fn check_log(&self, name: &str, done: &str) -> Result<(), EngineError> {
         let Orders { cluster, namespace, .. } = self;
         let called = RESTORE.called(namespace, name);
-        let labels = format!("job-name=restore-{name}");
-        let pods = cluster.list(&Kind::POD, Some(namespace), Some(&labels)).await.map_err(after)?;
+        let pods = self.pods_of(&RESTORE, name).await.map_err(after)?;
         let mut log = String::new();
         for pod in pods.into_iter().filter_map(|pod| pod.metadata.name) {
             log.push_str(&cluster.pod_log(namespace, &pod, None, LOG_LINES).await.map_err(after)?);

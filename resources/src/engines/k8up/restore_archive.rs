@@ -14,6 +14,7 @@ use crate::ledger::PinnedPoint;
 use crate::run::{EngineError, Journal, Listing, Points, Probe, Restore, Restored, Safety, TargetState};
 use crate::store::{ObjectStore, StoreError};
 use crate::waiting::Patience;
+use crate::words::counted;
 
 /// By what k8up's log shows that all of a point went out.
 const DONE: &str = "restore finished";
@@ -53,7 +54,7 @@ impl Archives {
         let place = self.store.describe();
         let (state, evidence) = match self.times().await?.len() {
             0 => (TargetState::Missing, format!("{place} holds no archive of {of}")),
-            count => (TargetState::Present, format!("{place} holds {count} archives of {of}")),
+            count => (TargetState::Present, format!("{place} holds {} of {of}", counted(count, "archive", "archives"))),
         };
         Ok(Probe { state, incarnation: Some(place), born: None, evidence })
     }

@@ -22,6 +22,7 @@ use crate::engines::concepts::{Failure, Look, OpenRestore, RestoreBlock, TargetS
 use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::{Wanted, server_of};
+use crate::engines::kubernetes::overwritten;
 use crate::engines::kubernetes::quiesce::{ClaimPause, KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::repository_secret::namespace_of;
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
@@ -32,6 +33,7 @@ use crate::run::{EngineError, Pause};
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 use crate::validators;
+use crate::words::ended;
 
 /// A volume to restore from a repository of k8up's, by a Restore of k8up.
 ///
@@ -146,7 +148,7 @@ fn looked<T>(cluster: &Cluster, result: std::result::Result<T, ClusterError>) ->
     match result {
         Ok(seen) => Ok(Some(seen)),
         Err(ClusterError::Unreachable { .. }) if cluster.unreachable() != Unreachable::Fail => Ok(None),
-        Err(error) => Err(Diagnostics::error("Unable to look at the target", format!("{error}."))),
+        Err(error) => Err(Diagnostics::error("Unable to look at the target", ended(error))),
     }
 }
 
@@ -247,7 +249,7 @@ impl K8upRestoreBlock {
     fn archives(&self, shared: &Shared, seat: &Seat, bucket: &OpenBucket) -> Result<Option<Archives>> {
         let Some(name) = self.s3.known().and_then(|own| own.bucket.text()) else { return Ok(None) };
         let store = shared.clients.bucket(&bucket.connection, name, "").map_err(|error| {
-            Diagnostics::error_at(Path::attribute(ENGINE).then("s3"), "Unable to reach the bucket", format!("{error}."))
+            Diagnostics::error_at(Path::attribute(ENGINE).then("s3"), "Unable to reach the bucket", ended(error))
         })?;
         let (namespace, pvc) = (seat.source_namespace.clone(), seat.source_pvc.clone());
         Ok(Some(Archives { store: Arc::new(store), namespace, pvc }))
@@ -375,6 +377,17 @@ impl RestoreBlock for K8upRestoreBlock {
         ENGINE
     }
 
+    fn restores(&self) -> String {
+        format!("{:?}", (self.source_namespace.text(), self.source_pvc.text(), self.restore_filter.text()))
+    }
+
+    fn overwritten(&self, target: &str) -> String {
+        match (&self.s3, self.extra.text()) {
+            (Attr::Null, extra) => overwritten(target, extra == Some("delete"), "extra = \"delete\""),
+            _ => target.to_owned(),
+        }
+    }
+
     fn place(&self, source: &Reference) -> (Attr<String>, Attr<String>) {
         (self.cluster_of(source), self.namespace_of(source))
     }
@@ -421,7 +434,7 @@ impl RestoreBlock for K8upRestoreBlock {
                 archives
                     .probe()
                     .await
-                    .map_err(|error| Diagnostics::error("Unable to look at the target", format!("{error}.")))?
+                    .map_err(|error| Diagnostics::error("Unable to look at the target", ended(error)))?
             }
         };
         let ledger: Arc<dyn LedgerStore> = Arc::new(ConfigMapLedger::new(cluster, &seat.namespace));
@@ -489,9 +502,9 @@ impl RestoreBlock for K8upRestoreBlock {
             return Ok(Some(Box::new(pause)));
         };
         let may_reach_over = !shared.is_drill() && !source.is_read_only();
-        let own = own_schedules(&cluster, source, &seat, may_reach_over).await.map_err(|error| {
-            Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
-        })?;
+        let own = own_schedules(&cluster, source, &seat, may_reach_over)
+            .await
+            .map_err(|error| Diagnostics::error("Unable to look for schedules that have to rest", ended(error)))?;
         let pause = KubernetesPause::new(cluster.clone(), quiesce.clone(), own).held_for(ENGINE, &target);
         let (namespace, claim, is_own) = (seat.namespace, claim.clone(), is_own_pod);
         Ok(Some(Box::new(ClaimPause { pause, cluster, quiesce, namespace, claim, is_own })))
@@ -533,11 +546,10 @@ impl RestoreBlock for K8upRestoreBlock {
         let Some(backend) = backend::of(shared, source, &path, &opener)? else { return Ok(None) };
         let server_uid = cluster.uid().await.map_err(|error| {
             let path = Path::attribute(ENGINE).then("cluster");
-            Diagnostics::error_at(path, "Unable to reach the cluster", format!("{error}."))
+            Diagnostics::error_at(path, "Unable to reach the cluster", ended(error))
         })?;
-        let storage: Arc<dyn LedgerStore> = Arc::new(
-            site.ledger().map_err(|error| Diagnostics::error("Unable to reach the ledger", format!("{error}.")))?,
-        );
+        let storage: Arc<dyn LedgerStore> =
+            Arc::new(site.ledger().map_err(|error| Diagnostics::error("Unable to reach the ledger", ended(error)))?);
         let ledger: Arc<dyn LedgerStore> = Arc::new(ConfigMapLedger::new(cluster.clone(), &seat.namespace));
         let mut spec = self.spec(&seat);
         backend.put_into(&mut spec);
@@ -585,6 +597,16 @@ mod tests {
         let lonely = K8upRestoreBlock { capacity: Attr::Null, ..block };
         assert!(lonely.check().0.iter().all(|error| error.summary == "A claim without a size"));
         assert_eq!(lonely.check().0.len(), 2);
+    }
+
+    #[test]
+    fn a_plan_says_what_goes_and_jobs_of_other_things_are_other_runs() {
+        let block = K8upRestoreBlock { pvc: "data".into(), ..K8upRestoreBlock::default() };
+        assert!(block.overwritten("wiki/data").contains("leaves there what the point does not hold"));
+        let deletes = K8upRestoreBlock { extra: "delete".into(), ..block.clone() };
+        assert!(deletes.overwritten("wiki/data").contains("removes from it what the point does not hold"));
+        assert_eq!(deletes.restores(), block.restores());
+        assert_ne!(K8upRestoreBlock { source_pvc: "old".into(), ..block.clone() }.restores(), block.restores());
     }
 
     fn schedule(name: &str, spec: Value) -> DynamicObject {

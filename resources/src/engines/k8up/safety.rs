@@ -19,9 +19,6 @@ use crate::run::{EngineError, Journal, Safety};
 /// The label of a claim while it is saved: k8up chooses claims by their labels alone.
 pub const LABEL: &str = "dr/safety";
 
-/// So many objects that ended are kept: with its own number, k8up would remove those of the schedule when ours ends.
-const HISTORY: u32 = 1000;
-
 /// A spec with its repository beside itself.
 fn moved(spec: &Value, site: &Site) -> Value {
     let mut spec = spec.clone();
@@ -35,8 +32,6 @@ fn backup_spec(restore: &Value, site: &Site, key: &str) -> Value {
     let mut spec = json!({
         "tags": [SAFETY_TAG, tag_of(key)],
         "labelSelectors": [{ "matchLabels": { LABEL: key } }],
-        "failedJobsHistoryLimit": HISTORY,
-        "successfulJobsHistoryLimit": HISTORY,
     });
     for field in ["backend", "volumes", "podSecurityContext", "podConfigRef"] {
         if let Some(value) = restore.get(field) {
@@ -220,9 +215,6 @@ mod tests {
         assert_eq!(spec["labelSelectors"], json!([{ "matchLabels": { "dr/safety": "k3y" } }]));
         assert_eq!(spec["tags"], json!(["dr-safety", "dr-run-k3y"]));
         assert_eq!((&spec["podConfigRef"]["name"], &spec["volumes"][0]["name"]), (&json!("pods"), &json!("ca")));
-        // The schedule's own objects that ended stay.
-        assert_eq!(spec["successfulJobsHistoryLimit"], 1000);
-        assert_eq!(spec["failedJobsHistoryLimit"], 1000);
         assert_eq!((spec.get("restoreMethod"), spec.get("paths")), (None, None));
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::orders::Orders;
+use super::orders::{BACKUP, Orders, RESTORE};
 use crate::connections::kubernetes::{ClusterError, DynamicObject, Kind};
+use crate::words::counted;
 
 /// How many lines of a pod's log are read, from its end.
 const LOG_LINES: usize = 2000;
@@ -35,6 +36,13 @@ pub enum Said {
 }
 
 impl Orders {
+    /// The pods of an object.
+    pub async fn pods_of(&self, kind: &Kind, name: &str) -> Result<Vec<DynamicObject>, ClusterError> {
+        let mut pods = self.cluster.list(&Kind::POD, Some(&self.namespace), Some(OF_K8UP)).await?;
+        pods.retain(|pod| is_of(pod, kind, name));
+        Ok(pods)
+    }
+
     /// What restic said of a Backup that has ended, while its pods are there.
     pub async fn said(&self, backup: &str) -> Said {
         match self.logs(backup).await {
@@ -46,8 +54,8 @@ impl Orders {
     /// The log of each pod. One that failed was followed by another.
     async fn logs(&self, backup: &str) -> Result<Vec<String>, ClusterError> {
         let Orders { cluster, namespace, .. } = self;
-        let pods = cluster.list(&Kind::POD, Some(namespace), Some(OF_K8UP)).await?;
-        let own = pods.into_iter().filter(|pod| is_of(pod, backup) && pod.data["status"]["phase"] != "Failed");
+        let pods = self.pods_of(&BACKUP, backup).await?;
+        let own = pods.into_iter().filter(|pod| pod.data["status"]["phase"] != "Failed");
         let mut logs = Vec::new();
         for pod in own.filter_map(|pod| pod.metadata.name) {
             logs.push(cluster.pod_log(namespace, &pod, None, LOG_LINES).await?);
@@ -56,10 +64,14 @@ impl Orders {
     }
 }
 
-/// A Backup has a Job for each node, `backup-<name>-<number>`, and one for commands, `backup-<name>-prebackup`.
-fn is_of(pod: &DynamicObject, backup: &str) -> bool {
-    let job = pod.metadata.labels.as_ref().and_then(|labels| labels.get(JOB));
-    let last = job.and_then(|job| job.strip_prefix(&format!("backup-{backup}-")));
+/// A Restore has a Job `restore-<name>`; a Backup has one for each node, `backup-<name>-<number>`, and one for commands,
+/// `backup-<name>-prebackup`.
+fn is_of(pod: &DynamicObject, kind: &Kind, name: &str) -> bool {
+    let Some(job) = pod.metadata.labels.as_ref().and_then(|labels| labels.get(JOB)) else { return false };
+    if *kind == RESTORE {
+        return *job == format!("restore-{name}");
+    }
+    let last = job.strip_prefix(&format!("backup-{name}-"));
     last.is_some_and(|last| {
         last == "prebackup" || (!last.is_empty() && last.chars().all(|digit| digit.is_ascii_digit()))
     })
@@ -69,9 +81,9 @@ fn judge(logs: &[String]) -> Said {
     let lines = || logs.iter().flat_map(|log| log.lines());
     let mut complaints: BTreeSet<String> = lines().filter_map(complaint).collect();
     // The lines of some complaints may lie before the part that was read, or be none that k8up understands.
-    let counted: u64 = lines().filter_map(count).sum();
-    if counted > 0 && complaints.is_empty() {
-        complaints.insert(format!("{counted} files or folders that its log does not name"));
+    let sum: u64 = lines().filter_map(count).sum();
+    if sum > 0 && complaints.is_empty() {
+        complaints.insert(format!("{} that its log does not name", counted(sum, "file or folder", "files or folders")));
     }
     if !complaints.is_empty() {
         let rest = complaints.len().saturating_sub(SHOWN);
@@ -151,7 +163,7 @@ mod tests {
     fn a_pod_belongs_to_one_backup_also_where_another_ones_name_begins_alike() {
         let of = |job: &str| -> bool {
             let pod = json!({ "metadata": { "name": "x", "labels": { "job-name": job } } });
-            is_of(&serde_json::from_value(pod).unwrap(), "dr-now-0011")
+            is_of(&serde_json::from_value(pod).unwrap(), &BACKUP, "dr-now-0011")
         };
         assert!(of("backup-dr-now-0011-0") && of("backup-dr-now-0011-prebackup"));
         assert!(!of("backup-dr-now-0011-2-0") && !of("backup-dr-now-0011-") && !of("restore-dr-now-0011"));

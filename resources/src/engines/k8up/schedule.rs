@@ -14,12 +14,12 @@ use super::target::INSTALLED_BY;
 use super::{ENGINE, repository};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
-use crate::cron::{self, Cron};
+use crate::cron::Cron;
 use crate::engines::concepts::{Blame, Failure, ScheduleArguments, ScheduleBlock, TargetServer};
 use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
 use crate::engines::kubernetes::imported;
-use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, differs_in, server_of};
 use crate::engines::kubernetes::repository_secret::{namespace_of, repository_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::engines::restic::site::Site;
@@ -28,6 +28,7 @@ use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
 use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
+use crate::words::ended;
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("k8up.io", "v1", "Schedule", "schedules");
@@ -218,6 +219,8 @@ impl K8upSchedule {
         put_selectors(&mut more, &self.label_selectors);
         if let (Value::Object(backup), Value::Object(more)) = (&mut backup, more.done()) {
             backup.extend(more);
+            // By these it stores less, so that somebody who sets them turns protection off.
+            backup.entry("labelSelectors").or_insert(Value::Null);
         }
         backup
     }
@@ -318,7 +321,7 @@ impl ScheduleBlock for K8upSchedule {
         for (name, cron) in [("prune", of(&self.prune)), ("check", of(&self.check)), ("archive", archive)] {
             if let Some(Err(error)) = cron.as_deref().map(Cron::parse) {
                 let path = Path::attribute(ENGINE).then(name).then("cron");
-                found.extend(Diagnostics::error_at(path, "Unusable cron line", format!("{error}.")));
+                found.extend(Diagnostics::error_at(path, "Unusable cron line", ended(error)));
             }
         }
         found
@@ -331,26 +334,28 @@ impl ScheduleBlock for K8upSchedule {
     fn alert_rules(&self, schedule: &ScheduleArguments<'_>) -> String {
         let name = schedule.name;
         let namespace = namespace_of(&schedule.target.scope).into_known().unwrap_or_default();
-        let zone = schedule.time_zone.unwrap_or("UTC");
-        let gap = cron::max_gap(schedule.cron.as_str(), zone, alerts::YEAR).ok();
-        let seconds = gap.unwrap_or(Duration::from_secs(24 * 3600)).as_secs() * 2;
+        let gap = alerts::gap(schedule.cron.as_str(), schedule.time_zone);
         let of = format!("{{namespace=\"{namespace}\",jobType=\"backup\"}}");
         alerts::rules(
             name,
             &[
                 alerts::Rule {
                     alert: "DrBackupTooOld",
-                    expr: format!("sum(increase(k8up_jobs_successful_counter{of}[{seconds}s])) == 0"),
+                    expr: none_within(&format!("k8up_jobs_successful_counter{of}"), gap),
+                    // An operator that starts again counts anew, from the first backup on that it sees.
+                    wait: gap + gap / 4,
                     summary: format!("No k8up backup of namespace {namespace} succeeded in time"),
                 },
                 alerts::Rule {
                     alert: "DrBackupFailed",
                     expr: format!("sum(increase(k8up_jobs_failed_counter{of}[1h])) > 0"),
+                    wait: alerts::SHORTLY,
                     summary: format!("A k8up backup of namespace {namespace} failed"),
                 },
                 alerts::Rule {
                     alert: "DrBackupAbsent",
                     expr: format!("absent(k8up_schedules_gauge{{namespace=\"{namespace}\"}} > 0)"),
+                    wait: alerts::SHORTLY,
                     summary: format!("k8up runs nothing in namespace {namespace} by schedule"),
                 },
             ],
@@ -463,6 +468,16 @@ impl Taken {
     }
 }
 
+/// Whether a counter did not grow within a time. One that k8up has not made counts nothing, and it makes each at its first
+/// success, as 1: that is no growth to Prometheus.
+fn none_within(counter: &str, time: Duration) -> String {
+    let seconds = time.as_secs();
+    format!(
+        "((sum(increase({counter}[{seconds}s])) or vector(0)) == 0) \
+         unless (sum({counter}) unless sum({counter} offset {seconds}s))"
+    )
+}
+
 fn ready(object: &DynamicObject) -> Option<&Value> {
     let conditions = object.data["status"]["conditions"].as_array()?;
     conditions.iter().find(|condition| condition["type"] == "Ready")
@@ -470,6 +485,10 @@ fn ready(object: &DynamicObject) -> Option<&Value> {
 
 #[async_trait]
 impl Settle for Taken {
+    fn about_another(&self, wanted: &Wanted, live: &DynamicObject) -> Option<String> {
+        differs_in(wanted, live, &["spec.backend.s3.bucket"])
+    }
+
     /// Schedules of several namespaces may begin with one repository at the same minute.
     async fn before_write(
         &self,
@@ -479,7 +498,7 @@ impl Settle for Taken {
     ) -> std::result::Result<(), Failure> {
         if let (true, None, Some(repository)) = (wanted.kind == SCHEDULE, live, &self.runs) {
             // Where we can't, k8up makes it, as it would without us.
-            let _ = repository.make_for_others().await;
+            repository.make_ahead().await?;
         }
         Ok(())
     }
@@ -530,10 +549,21 @@ impl Settle for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::kubernetes::testing::is_not_made_where_its_repository_vanished;
     use crate::retention::Within;
 
     fn keep(daily: Option<u32>) -> Keep {
         Keep { last: Some(3), daily, ..Keep::default() }
+    }
+
+    #[tokio::test]
+    async fn m6_a_schedule_is_not_made_where_its_repository_vanished() {
+        is_not_made_where_its_repository_vanished(SCHEDULE, |repository| Taken {
+            name: "docs".to_owned(),
+            absent: Vec::new(),
+            runs: Some(repository),
+        })
+        .await;
     }
 
     #[test]
@@ -543,6 +573,15 @@ mod tests {
         assert!(refused(&keep(None)).unwrap().contains("14"));
         let within = Keep { within: Some(Within::parse("36h").unwrap()), daily: Some(1), ..Keep::default() };
         assert!(refused(&within).unwrap().contains("`keep_daily = 2`"));
+    }
+
+    #[test]
+    fn a_counter_that_is_not_there_counts_nothing_and_one_that_is_new_has_grown() {
+        let expr = none_within("k8up_jobs_successful_counter{}", Duration::from_secs(3600));
+        assert!(expr.contains("or vector(0)) == 0"), "{expr}");
+        let born =
+            "unless (sum(k8up_jobs_successful_counter{}) unless sum(k8up_jobs_successful_counter{} offset 3600s))";
+        assert!(expr.ends_with(born), "{expr}");
     }
 
     #[test]

@@ -63,6 +63,11 @@ pub fn was(object: &DynamicObject, path: &[String]) -> Option<Value> {
     read(object).find_map(|(_, mark)| mark.fields.into_iter().find(|field| field.path == path).map(|field| field.was))
 }
 
+/// What a field was last held at.
+pub fn held(object: &DynamicObject, path: &[String]) -> Option<Value> {
+    read(object).find_map(|(_, mark)| mark.fields.into_iter().find(|field| field.path == path).map(|field| field.held))
+}
+
 fn read(object: &DynamicObject) -> impl Iterator<Item = (&str, Mark)> {
     let annotations = object.metadata.annotations.iter().flatten();
     annotations.filter(|(name, _)| name.starts_with(PREFIX)).filter_map(|(name, text)| {

@@ -9,14 +9,15 @@ use serde_json::Value;
 
 use super::render;
 use super::spec::{TextMap, Texts};
-use super::store_keys::{self, Keys};
+use super::store_keys::{self, CONNECTION, Keys};
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
 use crate::connections::s3::S3Connection;
 use crate::shared::Shared;
+use crate::words::ended;
 
 /// The object that is imported.
 pub async fn read(cluster: &Cluster, kind: &Kind, namespace: &str, name: &str) -> Result<DynamicObject, Diagnostics> {
-    let failed = |error| Diagnostics::error("Unable to import", format!("{error}."));
+    let failed = |error| Diagnostics::error("Unable to import", ended(error));
     let found = cluster.get(kind, namespace, name).await.map_err(failed)?;
     found.ok_or_else(|| {
         let cluster = cluster.name();
@@ -27,7 +28,7 @@ pub async fn read(cluster: &Cluster, kind: &Kind, namespace: &str, name: &str) -
 
 /// The uid of the server that it was found on.
 pub async fn server_uid(cluster: &Cluster) -> Result<String, Diagnostics> {
-    cluster.uid().await.map_err(|error| Diagnostics::error("Unable to import", format!("{error}.")))
+    cluster.uid().await.map_err(|error| Diagnostics::error("Unable to import", ended(error)))
 }
 
 /// What a Secret holds under a key.
@@ -123,13 +124,13 @@ fn anything(value: &Value) -> Option<(Type, Configured)> {
 
 /// How a configuration says these keys of a store: a secret's name, or `connection`.
 pub fn keys_named(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> Option<String> {
-    let mut words = shared.secret_names().into_iter().chain(std::iter::once("connection".to_owned()));
+    let mut words = shared.secret_names().into_iter().chain(std::iter::once(CONNECTION.to_owned()));
     words.find(|word| are_keys(shared, connection, word, &are_held))
 }
 
 /// Whether the connection's own keys are these.
 pub fn are_own_keys(shared: &Shared, connection: &S3Connection, are_held: impl Fn(&Keys) -> bool) -> bool {
-    are_keys(shared, connection, "connection", are_held)
+    are_keys(shared, connection, CONNECTION, are_held)
 }
 
 fn are_keys(shared: &Shared, connection: &S3Connection, word: &str, are_held: impl Fn(&Keys) -> bool) -> bool {

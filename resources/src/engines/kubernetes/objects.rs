@@ -80,6 +80,12 @@ pub trait Settle: Send + Sync {
         None
     }
 
+    /// By what an object that is ours, and that no state of this configuration holds, is about something else: another
+    /// configuration's, to all appearances.
+    fn about_another(&self, _: &Wanted, _live: &DynamicObject) -> Option<String> {
+        None
+    }
+
     /// Refuses what must not be written, before it is; `live` is what is there, `before` where an earlier configuration had it
     /// lead.
     async fn before_write(
@@ -156,6 +162,8 @@ pub struct Objects {
     pub settle: Box<dyn Settle>,
     /// The Secrets that they name and that others make.
     pub lent: Vec<Lent>,
+    /// What is set of the last object where the installed version of its kind lacks a field of what is wanted.
+    pub older: Option<Value>,
     /// What an earlier configuration set.
     before: Vec<Before>,
 }
@@ -216,8 +224,32 @@ impl Objects {
         waiting: WaitingSlots,
         settle: Box<dyn Settle>,
     ) -> Self {
-        let (force, external, lent, before) = (false, false, Vec::new(), Vec::new());
-        Objects { cluster, namespace, wanted, force, external, installer, waiting, settle, lent, before }
+        let (force, external, lent, older, before) = (false, false, Vec::new(), None, Vec::new());
+        Objects { cluster, namespace, wanted, force, external, installer, waiting, settle, lent, older, before }
+    }
+
+    /// What is wanted, in the words of the installed version as far as those were learned.
+    fn in_its_words(&self) -> Vec<Wanted> {
+        let mut all = self.wanted.clone();
+        if let (Some(older), Some(main)) = (&self.older, all.last_mut())
+            && main.body.as_ref().is_some_and(|body| !self.cluster.lacks(&main.kind, body).is_empty())
+        {
+            main.body = Some(older.clone());
+        }
+        all
+    }
+
+    /// Sees that the server would take all of it, in the words that it understands.
+    async fn fitting(&self) -> Result<Vec<Wanted>, Failure> {
+        let wanted = self.in_its_words();
+        let Err(refused) = self.rehearse(&wanted).await else { return Ok(wanted) };
+        let Some(main) = self.main().filter(|_| self.older.is_some()) else { return Err(refused) };
+        self.cluster.learn_fields_anew(&main.kind).await;
+        let other = self.in_its_words();
+        if other == wanted {
+            return Err(refused);
+        }
+        self.rehearse(&other).await.map(|()| other)
     }
 
     fn called(&self, wanted: &Wanted) -> String {
@@ -276,8 +308,8 @@ impl Objects {
         }
         if let Some(live) = &found {
             let seen = judge(wanted, live);
-            let uid = match known {
-                Known::Uid(uid) => uid,
+            let uid = match &known {
+                Known::Uid(uid) => *uid,
                 Known::Ours => is_ours(live).then_some(seen.uid.as_str()),
             };
             let as_wanted = seen.drift.is_empty() && !seen.stale && !self.drops(wanted);
@@ -303,6 +335,11 @@ impl Objects {
         if found.as_deref().is_some_and(|live| !hold::marks(live).is_empty()) {
             return Err(self.held(wanted).into());
         }
+        if let (Known::Uid(None), Adopt::IfCompatible, Some(live)) = (&known, adopt, found.as_deref())
+            && let Some(how) = self.settle.about_another(wanted, live)
+        {
+            return Err(NotPut::AboutAnother { what: self.called(wanted), how });
+        }
         self.settle.before_write(wanted, found.as_deref(), before).await?;
         Ok(Step::Write(wanted, body, found))
     }
@@ -322,15 +359,15 @@ impl Objects {
                 if let Some(live) = live.as_deref() {
                     self.settle.before_change(&self.cluster, &self.namespace, wanted, live).await?;
                 }
-                Ok(Arc::new(self.write(wanted, body, live.as_deref()).await?))
+                Ok(Arc::new(self.write(wanted, body).await?))
             }
         }
     }
 
     /// Has the server look at all of it before any of it is written: half of it would stay behind when the installed version
     /// lacks a field, or when there are no rights. What this apply may be installing is waited for here.
-    async fn rehearse(&self) -> Result<(), Failure> {
-        let bodies = self.wanted.iter().filter_map(|wanted| Some((wanted, wanted.body.as_ref()?)));
+    async fn rehearse(&self, wanted: &[Wanted]) -> Result<(), Failure> {
+        let bodies = wanted.iter().filter_map(|wanted| Some((wanted, wanted.body.as_ref()?)));
         if self.external || bodies.clone().count() < 2 {
             return Ok(());
         }
@@ -396,14 +433,9 @@ impl Objects {
     }
 
     /// Applies what is to be set, and takes out what nobody may set: a server-side apply leaves that to its owner.
-    async fn write(
-        &self,
-        wanted: &Wanted,
-        body: &Value,
-        live: Option<&DynamicObject>,
-    ) -> Result<DynamicObject, Failure> {
+    async fn write(&self, wanted: &Wanted, body: &Value) -> Result<DynamicObject, Failure> {
         let (set, unset) = (without_nulls(body), nulls_of(body));
-        let written = self.apply(wanted, &set, live).await?;
+        let written = self.apply(wanted, &set).await?;
         let value = serde_json::to_value(&written).unwrap_or_default();
         match unset {
             Some(unset) if !render::differences(&unset, Some(&value)).is_empty() => {
@@ -413,33 +445,44 @@ impl Objects {
         }
     }
 
-    async fn apply(
-        &self,
-        wanted: &Wanted,
-        body: &Value,
-        live: Option<&DynamicObject>,
-    ) -> Result<DynamicObject, Failure> {
-        let apply = |force| self.cluster.apply(&wanted.kind, &self.namespace, &wanted.name, body.clone(), force);
+    async fn apply(&self, wanted: &Wanted, body: &Value) -> Result<DynamicObject, Failure> {
+        let (kind, name) = (&wanted.kind, &wanted.name);
+        let apply = |force| self.cluster.apply(kind, &self.namespace, name, body.clone(), force);
         match apply(self.force || wanted.lasting).await {
             Err(ClusterError::MissingKind { .. }) => {
-                self.wait_for_kind(&wanted.kind).await?;
+                self.wait_for_kind(kind).await?;
                 Box::pin(self.write_once_there(wanted, body)).await
             }
             Err(ClusterError::NoNamespace { .. }) => Box::pin(self.write_once_there(wanted, body)).await,
-            Err(ClusterError::Conflict { fields_and_managers, .. }) if is_own(&fields_and_managers) => {
-                if live.is_some_and(|live| is_held(body, live)) {
-                    return Err(self.held(wanted));
+            Err(conflict @ ClusterError::Conflict { .. }) => {
+                // A restore may have paused it since it was looked at.
+                let Some(live) = self.cluster.get(kind, &self.namespace, name).await? else {
+                    return Err(conflict.into());
+                };
+                if self.may_force(wanted, body, &live, &conflict)? {
+                    Ok(apply(true).await?)
+                } else {
+                    Err(conflict.into())
                 }
-                Ok(apply(true).await?)
-            }
-            // What we had set and somebody changed by hand is put back; what another configuration owns is not.
-            Err(ClusterError::Conflict { fields_and_managers, .. })
-                if live.is_some_and(|live| self.was_ours(wanted, live, &fields_and_managers)) =>
-            {
-                Ok(apply(true).await?)
             }
             written => Ok(written?),
         }
+    }
+
+    /// Whether a conflict is with ourselves, or with what we had set and somebody changed by hand: that is put back, and what
+    /// another configuration owns is not. An error where a restore holds it.
+    fn may_force(
+        &self,
+        wanted: &Wanted,
+        body: &Value,
+        live: &DynamicObject,
+        conflict: &ClusterError,
+    ) -> Result<bool, Failure> {
+        let ClusterError::Conflict { fields_and_managers, .. } = conflict else { return Ok(false) };
+        if is_own(fields_and_managers) {
+            return if is_held(body, live) { Err(self.held(wanted)) } else { Ok(true) };
+        }
+        Ok(self.was_ours(wanted, live, fields_and_managers))
     }
 
     /// Writes what this apply may still be making the place for.
@@ -543,7 +586,7 @@ fn is_own(fields: &[(String, String)]) -> bool {
 
 /// Whether it rests because of a run, which changes that back itself.
 fn is_held(body: &Value, live: &DynamicObject) -> bool {
-    body["spec"]["paused"] == false && live.data["spec"]["paused"] == true
+    (body["spec"]["paused"] == false && live.data["spec"]["paused"] == true) || !hold::marks(live).is_empty()
 }
 
 /// What a body sets at the field that the server names: `.spec.schedule`, `.spec.list[name="x"].value`.
@@ -600,7 +643,15 @@ fn judge(wanted: &Wanted, live: &DynamicObject) -> Found {
         drift: open.iter().map(|difference| in_words(difference, live)).collect(),
         stale: !secret.is_empty(),
         unavailable: None,
+        made: false,
     }
+}
+
+/// By which of these fields an object is about something else than what is wanted, for people.
+pub fn differs_in(wanted: &Wanted, live: &DynamicObject, fields: &[&str]) -> Option<String> {
+    let mut drift = judge(wanted, live).drift;
+    drift.retain(|difference| fields.iter().any(|field| difference.starts_with(&format!("{field} is "))));
+    (!drift.is_empty()).then(|| drift.join(", "))
 }
 
 fn in_words(difference: &Difference<'_>, live: &DynamicObject) -> String {
@@ -641,7 +692,7 @@ impl Declared for Objects {
             })
         };
         // What lasts is not this configuration's to take away.
-        self.wanted.iter().filter(|wanted| !wanted.lasting).map(object).collect()
+        self.in_its_words().iter().filter(|wanted| !wanted.lasting).map(object).collect()
     }
 
     fn wait(&mut self, patience: Patience) {
@@ -674,7 +725,12 @@ impl Declared for Objects {
 
     async fn find(&self) -> Result<Option<Found>, Failure> {
         let mut all = Found::default();
-        let Some((main, others)) = self.wanted.split_last() else { return Ok(None) };
+        // What is there may be in the words of the installed version.
+        if let Some(main) = self.main().filter(|_| self.older.is_some()) {
+            self.cluster.learn_fields(&main.kind).await;
+        }
+        let wanted = self.in_its_words();
+        let Some((main, others)) = wanted.split_last() else { return Ok(None) };
         // What is being deleted is as good as gone.
         let Some(live) = self.look(main).await?.filter(|live| !goes(live)) else { return Ok(None) };
         for other in others {
@@ -703,7 +759,8 @@ impl Declared for Objects {
     }
 
     fn lacking(&self) -> Vec<String> {
-        let bodies = self.wanted.iter().filter_map(|wanted| Some((wanted, wanted.body.as_ref()?)));
+        let wanted = self.in_its_words();
+        let bodies = wanted.iter().filter_map(|wanted| Some((wanted, wanted.body.as_ref()?)));
         let fields = |(wanted, body): (&Wanted, &Value)| {
             let fields = self.cluster.lacks(&wanted.kind, body);
             (!fields.is_empty()).then(|| format!("{} has no {}", wanted.kind.kind, fields.join(", and no ")))
@@ -712,10 +769,10 @@ impl Declared for Objects {
     }
 
     async fn put(&self, known: Option<&str>, adopt: Adopt) -> Result<Found, NotPut> {
-        let Some((main, others)) = self.wanted.split_last() else {
+        let wanted = self.fitting().await?;
+        let Some((main, others)) = wanted.split_last() else {
             return Err(Failure::new("nothing is to be made".to_owned(), Blame::Block).into());
         };
-        self.rehearse().await?;
         self.await_lent().await?;
         let mut steps = Vec::new();
         for other in others {
@@ -723,10 +780,11 @@ impl Declared for Objects {
             steps.push(self.decide(other, known, adopt).await?);
         }
         let last = self.decide(main, Known::Uid(known), adopt).await?;
+        let made = steps.iter().chain([&last]).all(|step| matches!(step, Step::Write(_, _, None)));
         for step in steps {
             self.take(step).await?;
         }
-        Ok(judge(main, self.take(last).await?.as_ref()))
+        Ok(Found { made, ..judge(main, self.take(last).await?.as_ref()) })
     }
 
     async fn remove_former(&self, known: &str) -> Result<(), Failure> {
@@ -769,7 +827,7 @@ impl Declared for Objects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engines::kubernetes::quiesce::tests::api::Api;
+    use crate::engines::kubernetes::quiesce::tests::api::{Api, address};
     use crate::engines::volsync::SOURCE;
 
     /// What needs no waiting.
@@ -812,6 +870,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_older_version_gets_what_it_has_in_its_own_words() {
+        let api = Api::new();
+        api.lacks("fresh");
+        api.describes(&SOURCE, &["sourcePVC", "stale"]);
+        let mut objects = objects(&api);
+        objects.older = Some(json!({ "spec": { "sourcePVC": "docs", "stale": true } }));
+        // Nobody has looked: a first apply makes it.
+        objects.cluster.apply_begins();
+        let made = objects.put(None, Adopt::IfCompatible).await.unwrap();
+        let spec = json!({ "sourcePVC": "docs", "stale": true });
+        assert_eq!((made.drift.is_empty(), &api.get(&SOURCE, "wiki", "docs")["spec"]), (true, &spec));
+        assert!(objects.lacking().is_empty());
+
+        // Another process, which only plans.
+        let refreshed = Objects { older: objects.older.clone(), ..self::objects(&api) };
+        let found = refreshed.find().await.unwrap().unwrap();
+        assert!(found.drift.is_empty() && refreshed.lacking().is_empty(), "{found:?}");
+
+        // One that has the field is told by it, and one that has neither is not written to.
+        api.describes(&SOURCE, &["sourcePVC", "stale", "fresh"]);
+        let upgraded = Objects { older: objects.older.clone(), ..self::objects(&api) };
+        assert!(!upgraded.find().await.unwrap().unwrap().drift.is_empty());
+        api.describes(&SOURCE, &["sourcePVC"]);
+        let neither = Objects { older: Some(json!({ "spec": { "fresh": 1 } })), ..self::objects(&api) };
+        assert!(matches!(neither.put(None, Adopt::IfCompatible).await, Err(NotPut::Engine(_))));
+    }
+
+    #[tokio::test]
     async fn nothing_is_written_beside_what_somebody_else_made() {
         let api = Api::new();
         let theirs = json!([{ "manager": "argocd-controller", "operation": "Apply" }]);
@@ -848,6 +934,33 @@ mod tests {
         let mut objects = objects(&api);
         objects.wanted.remove(0);
         assert!(objects.put(None, Adopt::IfCompatible).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_a_restore_pauses_between_the_look_and_the_write_stays_paused() {
+        // Counts the requests of an undisturbed run, the last of which writes the source.
+        let run = |pause_at: usize| async move {
+            let api = Api::new();
+            let live = json!({ "metadata": { "uid": "u1" }, "spec": { "sourcePVC": "docs", "paused": false } });
+            api.put(&SOURCE, "wiki", "docs", live);
+            let (mut requests, address) = (0, address(&SOURCE, "wiki", "docs"));
+            api.controller(move |objects| {
+                requests += 1;
+                if let Some(source) = objects.get_mut(&address).filter(|_| requests == pause_at) {
+                    source["spec"]["paused"] = true.into();
+                }
+            });
+            let mut objects = objects(&api);
+            objects.wanted.remove(0);
+            objects.wanted[0].body = Some(json!({ "spec": { "sourcePVC": "docs", "paused": false, "fresh": true } }));
+            let put = objects.put(Some("u1"), Adopt::IfCompatible).await;
+            (put, api.requests().len(), api.get(&SOURCE, "wiki", "docs")["spec"]["paused"].clone())
+        };
+        let (put, requests, paused) = run(0).await;
+        assert!(put.is_ok() && paused == false);
+        let (put, _, paused) = run(requests).await;
+        let Err(NotPut::Engine(failure)) = put else { panic!("the pause was taken away") };
+        assert!(failure.message.contains("is paused by a restore") && paused == true, "{}", failure.message);
     }
 
     #[tokio::test]

@@ -307,6 +307,10 @@ impl Complete {
         if !missing.is_empty() {
             return Some(format!("it has no {}", missing.join(" and no ")));
         }
+        self.leads_elsewhere(data)
+    }
+
+    fn leads_elsewhere(&self, data: &Value) -> Option<String> {
         let (key, place) = self.location.as_ref()?;
         let text = data[*key].as_str().and_then(|text| STANDARD.decode(text).ok());
         let same = text.is_some_and(|text| plain(&String::from_utf8_lossy(&text)) == plain(place));
@@ -316,6 +320,12 @@ impl Complete {
 
 #[async_trait]
 impl Settle for Complete {
+    fn about_another(&self, wanted: &Wanted, live: &DynamicObject) -> Option<String> {
+        let (key, _) = self.location.as_ref()?;
+        let data = Some(&live.data["data"]).filter(|data| data[*key].is_string() && wanted.kind == Kind::SECRET)?;
+        self.leads_elsewhere(data)
+    }
+
     fn place(&self) -> Option<String> {
         Some(self.place.clone())
     }

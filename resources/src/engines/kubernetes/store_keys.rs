@@ -6,6 +6,9 @@ use crate::connections::s3::S3Connection;
 use crate::secret::Secret;
 use crate::shared::Shared;
 
+/// What `store.credentials` says where it names no secret: the keys of the connection.
+pub const CONNECTION: &str = "connection";
+
 /// An access key.
 pub struct Keys {
     /// Its id.
@@ -59,12 +62,17 @@ pub fn of_at(
     match credentials {
         Attr::Unknown => Ok(None),
         Attr::Null => Ok(Some(None)),
-        Attr::Known(word) if word == "connection" => match Keys::of_connection(connection) {
-            Some(keys) => Ok(Some(Some(keys))),
-            None => {
-                Err(Diagnostics::error_at(path, "A connection without a key", "The connection holds no access key."))
+        Attr::Known(word) if word == CONNECTION => {
+            refuse_both(shared, &path)?;
+            match Keys::of_connection(connection) {
+                Some(keys) => Ok(Some(Some(keys))),
+                None => Err(Diagnostics::error_at(
+                    path,
+                    "A connection without a key",
+                    "The connection holds no access key.",
+                )),
             }
-        },
+        }
         Attr::Known(name) => {
             let Some(secret) = shared.secret(name, &path)? else { return Ok(None) };
             let keys = Keys::parse(&secret).ok_or_else(|| unusable(path))?;
@@ -72,6 +80,20 @@ pub fn of_at(
             Ok(Some(Some(keys)))
         }
     }
+}
+
+/// A secret may have the name of the word: which of the two is meant nobody can tell.
+fn refuse_both(shared: &Shared, path: &Path) -> Result<()> {
+    if !shared.secret_names().iter().any(|name| name == CONNECTION) {
+        return Ok(());
+    }
+    Err(Diagnostics::error_at(
+        path.clone(),
+        "A secret is called `connection`",
+        "`connection` means the access key of the store's connection, and there is a secret of that name as well, under \
+         `secrets` in the provider block or as DR_SECRET_CONNECTION in the environment. Give the secret another name, and \
+         name it here if it is the one that is meant.",
+    ))
 }
 
 /// A secret that is no access key.
@@ -106,13 +128,39 @@ pub fn carried_at(connection: &S3Connection, engine: &str, path: Path) -> Result
 
 #[cfg(test)]
 mod tests {
+    use dr_framework::Redactor;
+
     use super::*;
+    use crate::settings::Settings;
 
     #[test]
     fn no_text_makes_a_key_panic() {
         crate::noise::survives_text(&["GK31:wJal/rXUt=\n"], |text| {
             Keys::parse(&Secret::new(text)).map(|keys| keys.file().expose().len())
         });
+    }
+
+    #[test]
+    fn a_secret_that_is_called_connection_is_told_apart_from_the_connections_own_key() {
+        let connection = S3Connection {
+            access_key_id: Some("own".into()),
+            secret_access_key: Some(Secret::new("key")),
+            ..S3Connection::default()
+        };
+        let named = |name: &str| {
+            let shared = Shared::new(Redactor::default());
+            shared.configure(Settings {
+                kubernetes: Attr::Null,
+                s3: Attr::Null,
+                secrets: Attr::Known([(name.to_owned(), "another:key".into())].into()),
+                mode: Attr::Null,
+                drill: Attr::Null,
+            });
+            of(&shared, &connection, &CONNECTION.into())
+        };
+        assert_eq!(named("bucket").unwrap().flatten().unwrap().id, "own");
+        let refused = named(CONNECTION).err().unwrap();
+        assert!(format!("{refused:?}").contains("another name"), "{refused:?}");
     }
 
     #[test]

@@ -8,12 +8,12 @@ use super::points::{Point, Series};
 use super::restore::{as_run_point, pinned};
 use super::site::{ENDS_WITH_US, Site, failure, unexpected};
 use super::source::BackupOptions;
-use super::verify::Depth;
 use super::worker::{Job, Outcome};
 use crate::ledger::PinnedPoint;
 use crate::run::{
     self, Backup, BackupStored, EngineError, FirstUse, Held, History, Journal, Listing, Points, Probe, ReadBack,
 };
+use crate::words::counted;
 
 /// Paths to back up.
 pub struct PathBackup {
@@ -75,16 +75,24 @@ impl Backup for PathBackup {
         Some(hex::encode(&Sha256::digest(text)[..8]))
     }
 
+    fn prunes(&self) -> bool {
+        true
+    }
+
+    async fn would_remove(&self, spare: &[PinnedPoint]) -> Result<u64, EngineError> {
+        let removed = self.site.would_remove(spare).await.map_err(|error| failure(&error))?;
+        Ok(removed.len() as u64)
+    }
+
     async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError> {
-        let job = Job::Backup { options: self.options.clone(), verify: None, keep: None, pinned: Vec::new() };
+        let job = Job::Backup { options: self.options.clone() };
         match self.site.order_with(job, journal).await? {
-            Outcome::Backup(stored) => {
-                let report = stored.backup;
+            Outcome::Backup(report) => {
                 let mut warnings = Vec::new();
                 if report.unreadable_count > 0 {
                     warnings.push(format!(
-                        "{} entries could not be read and are not in this backup: {}",
-                        report.unreadable_count,
+                        "{} not be read, which this backup leaves out: {}",
+                        counted(report.unreadable_count, "entry could", "entries could"),
                         report.unreadable.join("; ")
                     ));
                 }
@@ -95,16 +103,8 @@ impl Backup for PathBackup {
         }
     }
 
-    async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
-        let depth = match depth {
-            ReadBack::None => return Ok(()),
-            ReadBack::Structure => Depth::Structure,
-            ReadBack::Data => Depth::Data,
-        };
-        match self.site.order_with(Job::Verify { depth }, journal).await? {
-            Outcome::Verify(_) => Ok(()),
-            _ => Err(failure(&unexpected())),
-        }
+    async fn verify(&self, point: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
+        self.site.read_back(point, depth, journal).await
     }
 
     async fn retain(&self, spare: &[PinnedPoint], journal: &Journal) -> Result<Vec<String>, EngineError> {

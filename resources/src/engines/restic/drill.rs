@@ -139,6 +139,9 @@ mod tests {
         let to = drill.join("srv/apps/docs");
         assert!(parent(&drill, &to, false).unwrap().is_none());
         assert!(!drill.exists());
+        fs::create_dir(&drill).unwrap();
+        assert!(parent(&drill, &to, false).unwrap().is_none());
+        assert_eq!(fs::read_dir(&drill).unwrap().count(), 0, "it was only looked for");
         assert!(parent(&drill, &to, true).unwrap().is_some());
         assert!(drill.join("srv/apps").is_dir() && !to.exists());
         assert!(reason(parent(&drill, &folder.path().join("elsewhere/docs"), true)).contains("outside"));

@@ -1,8 +1,11 @@
 //! Why the embedded engine could not do its work: plain data, so that it crosses the border to the worker process whole.
 
+use crate::engines::concepts::UNTIL_RESTORED;
 use crate::store::StoreError;
+use crate::words::counted;
 use rustic_core::RusticError;
 use serde::{Deserialize, Serialize};
+use std::io;
 
 /// What kind of answer a store gave instead of the one that was wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +19,9 @@ pub enum StoreProblem {
     Denied,
     /// What answers is not what it should be.
     BadAnswer,
-    /// The file system said no: disk full, read-only, a missing parent.
+    /// The file system takes no writes.
+    ReadOnly,
+    /// The file system said no: disk full, a missing parent.
     Io,
 }
 
@@ -72,6 +77,14 @@ pub enum EngineError {
         /// What was found.
         what: String,
     },
+    /// A repository that lacks what nothing of it can be opened without.
+    #[error("{place} holds a repository that is not whole: {lacks}")]
+    Incomplete {
+        /// Where.
+        place: String,
+        /// What it lacks.
+        lacks: String,
+    },
     /// Another repository than the one that is meant.
     #[error("{place} holds repository {found}, not {expected}")]
     AnotherRepository {
@@ -89,7 +102,7 @@ pub enum EngineError {
         place: String,
     },
     /// No key file opens with the password.
-    #[error("the password opens none of the {keys} keys of {place}")]
+    #[error("the password does not open {} of {place}", match keys { 1 => "the only key", _ => "any key" })]
     WrongPassword {
         /// Where.
         place: String,
@@ -130,6 +143,16 @@ pub enum EngineError {
         /// Who holds it.
         holder: Box<LockHolder>,
     },
+    /// A repository was there, and there is none any more.
+    #[error("{place} held a repository before, and holds none any more; nothing is made anew in its place")]
+    Vanished {
+        /// Where it was.
+        place: String,
+        /// What says so.
+        marks: Vec<String>,
+        /// Where they are.
+        ledger: String,
+    },
     /// Our own lock could not be kept, so the work was stopped before someone takes it for dead, or because someone did.
     #[error("the lock on {place} was lost: {reason}")]
     LockLost {
@@ -145,6 +168,22 @@ pub enum EngineError {
         place: String,
         /// What, one sentence each.
         what: Vec<String>,
+    },
+    /// A file of the ledger can't be read.
+    #[error("{file} can't be read: {reason}")]
+    Note {
+        /// Which one, and where.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// A file of the ledger is of a later version than this program knows.
+    #[error("a newer version of this provider wrote {file}")]
+    Newer {
+        /// Which one, and where.
+        file: String,
     },
     /// Several machines back this path up and none was named.
     #[error("{place} holds recovery points of {series} from several hosts: {}", hosts.join(", "))]
@@ -191,7 +230,7 @@ pub enum EngineError {
         reason: String,
     },
     /// Entries could not be restored; everything else was.
-    #[error("{count} entries were not restored: {}", first(names))]
+    #[error("{} not restored: {}", counted(*count, "entry was", "entries were"), first(names))]
     NotRestored {
         /// How many.
         count: u64,
@@ -268,6 +307,9 @@ impl EngineError {
                 StoreProblem::BadAnswer => {
                     "Check that the endpoint is the S3 API itself, not a web page before it".into()
                 }
+                StoreProblem::ReadOnly => {
+                    "Mount it writable, or set `access = \"read_only\"` in its target to restore from it alone".into()
+                }
                 StoreProblem::Io => return None,
             },
             EngineError::NoRepository { .. } => {
@@ -287,7 +329,15 @@ impl EngineError {
                     .to_owned()
             }
             EngineError::NoUsableKey { .. } => "Bring a file of `keys/` back from another copy".to_owned(),
-            EngineError::UnknownVersion { .. } => "Use a newer version of this provider".to_owned(),
+            EngineError::Incomplete { .. } => {
+                "Bring `config` and the files in `keys/` back from another copy of it, under the same names: without both nothing \
+                 of it can be read. If there is none, its backups are lost: move the rest away by hand to start a new one here"
+                    .to_owned()
+            }
+            EngineError::UnknownVersion { .. } | EngineError::Newer { .. } => {
+                "Use a newer version of this provider".to_owned()
+            }
+            EngineError::Note { hint, .. } => hint.clone(),
             EngineError::Locked { holder, .. } if holder.not_here => format!(
                 "This machine has that name, and no process {} is to be seen on it: unless it works in a container or on \
                  another machine of that name, it is dead, and `restic unlock` removes its lock",
@@ -296,6 +346,10 @@ impl EngineError {
             EngineError::Locked { .. } => {
                 "Wait until it is done; when no such process lives any more, `restic unlock` removes the lock"
                     .to_owned()
+            }
+            EngineError::Vanished { marks, ledger, .. } => {
+                let marks = marks.iter().map(|mark| format!("`{mark}`")).collect::<Vec<_>>().join(" and ");
+                format!("Bring it back. To start anew, with an empty one, remove {marks} from {ledger} first")
             }
             EngineError::LockLost { .. } => "Apply again; what is stored already is kept".to_owned(),
             EngineError::Damaged { .. } => {
@@ -309,11 +363,7 @@ impl EngineError {
             EngineError::NotRestored { .. } => {
                 "Everything else is in place; applying again tries these once more".to_owned()
             }
-            EngineError::Needed { .. } => {
-                "Apply those restore jobs again. Where one is not wanted any more, remove its file; to \
-                                           keep the repository, set `deletion_policy = \"keep\"`"
-                    .to_owned()
-            }
+            EngineError::Needed { .. } => UNTIL_RESTORED.to_owned(),
             EngineError::ReadOnly { .. } => "Set `access = \"read_write\"` on the target".to_owned(),
             EngineError::Cancelled => "Apply again: it goes on where this one stopped".to_owned(),
             EngineError::Worker { log, .. } if !log.is_empty() => log.join("\n"),
@@ -375,7 +425,7 @@ fn first(names: &[String]) -> String {
 fn duration(seconds: i64) -> String {
     match seconds {
         ..0 => "by a clock that is ahead of this one".to_owned(),
-        0..120 => format!("{seconds} seconds ago"),
+        0..120 => format!("{} ago", counted(seconds, "second", "seconds")),
         120..7200 => format!("{} minutes ago", seconds / 60),
         7200..172_800 => format!("{} hours ago", seconds / 3600),
         _ => format!("{} days ago", seconds / 86_400),
@@ -390,6 +440,9 @@ impl From<StoreError> for EngineError {
             StoreError::Denied { .. } => StoreProblem::Denied,
             // No repository lies in a cluster; only records do.
             StoreError::BadAnswer { .. } | StoreError::Cluster(_) => StoreProblem::BadAnswer,
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                StoreProblem::ReadOnly
+            }
             StoreError::Io { .. } => StoreProblem::Io,
         };
         EngineError::Storage { problem, message: error.to_string() }
@@ -399,6 +452,16 @@ impl From<StoreError> for EngineError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_that_takes_no_writes_can_be_restored_from() {
+        let hint = |kind: io::ErrorKind| {
+            let source = kind.into();
+            EngineError::from(StoreError::Io { place: "/backup/docs/locks".into(), source }).hint()
+        };
+        assert!(hint(io::ErrorKind::ReadOnlyFilesystem).unwrap().contains("`access = \"read_only\"`"));
+        assert_eq!(hint(io::ErrorKind::StorageFull), None);
+    }
     use rustic_core::ErrorKind;
 
     #[test]

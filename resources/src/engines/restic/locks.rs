@@ -49,7 +49,7 @@ pub struct Request {
     pub mode: Mode,
     /// How long somebody else's lock is waited for.
     pub wait: Duration,
-    /// Ids of locks whose owners are known to be dead: the ledger of the run that was taken over names them.
+    /// Ids of locks whose owners are known to be dead: an older program noted them in the record that was taken over.
     pub dead: Vec<String>,
     /// What the record of our run is known by. Its lease is ours: another lock with that mark was left by a dead process.
     pub run: Option<String>,

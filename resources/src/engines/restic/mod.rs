@@ -15,6 +15,7 @@ pub mod locks;
 pub mod machine;
 pub mod model;
 mod notes;
+mod owners;
 pub mod points;
 pub mod progress;
 pub mod repository;

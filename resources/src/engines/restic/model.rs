@@ -13,7 +13,8 @@ use super::points::{SAFETY_TAG, Series};
 use super::restore::{PathRestore, RUN_TAG};
 use super::site::{KeptPassword, Password, Site};
 use super::source::{self, BackupOptions, INCOMPLETE_TAG, OnUnreadable};
-use super::writer::Extra;
+use super::worker::Location;
+use super::writer::{Extra, kept_around};
 use super::{drill, folder};
 use crate::engines::concepts::{
     BackupBlock, Look, OpenBackup, OpenRestore, RestoreBlock, StorageBlock, Target, TargetBlock, TargetKind,
@@ -21,11 +22,12 @@ use crate::engines::concepts::{
 };
 use crate::engines::kubernetes::quiesce::QuiesceModel;
 use crate::jobs::texts;
-use crate::ledger::{LedgerStore, PathLedger, ledger_of_path};
+use crate::ledger::{self, LedgerStore, PathLedger, ledger_of_path};
 use crate::reference::{Place, Reference};
-use crate::run::Pause;
+use crate::run::{self, Pause};
 use crate::shared::{Shared, real};
 use crate::validators;
+use crate::words::ended;
 
 /// The engine's name.
 pub const ENGINE: &str = "restic";
@@ -197,8 +199,19 @@ pub fn site_opened_by(
     Ok(Some(Site::at(shared, reached, password, lock_wait, read_only, expect)))
 }
 
+/// The ledger in the storage that a reference names; nothing of it is opened.
+pub fn ledger_in_storage(shared: &Shared, reference: &Reference, path: &Path) -> Result<Option<Arc<dyn LedgerStore>>> {
+    if reference.store.is_null() {
+        return Ok(None);
+    }
+    let Some(place) = Place::from_reference(&reference.store, path)? else { return Ok(None) };
+    let reached = shared.reach(&place, &path.clone().then("store").then("connection"))?;
+    let ledger = reached.map(|reached| Location::from(reached).run_ledger(&shared.clients)).transpose();
+    Ok(ledger.map_err(|error| no_ledger(&error))?.map(|ledger| Arc::new(ledger) as _))
+}
+
 fn no_ledger(error: &dyn std::error::Error) -> Diagnostics {
-    Diagnostics::error("Unable to reach the ledger", format!("{error}."))
+    Diagnostics::error("Unable to reach the ledger", ended(error))
 }
 
 impl ResticTarget {
@@ -248,8 +261,8 @@ impl ResticRestore {
     /// Nothing is restored into the repository itself or over what is noted beside it, and what the point does not hold is
     /// not removed around it.
     fn spare_repository(&self, site: &Site, to: &FilePath) -> Result<()> {
-        let (Some(folder), Some(noted)) = (site.folder(), site.ledger_folder()) else { return Ok(()) };
         let (to, at) = (real(to), |name: &str| Path::attribute(ENGINE).then(name));
+        let (Some(folder), Some(noted)) = (site.folder(), site.ledger_folder()) else { return spare_others(&to) };
         if to.starts_with(real(folder)) {
             return Err(Diagnostics::error_at(
                 at("to"),
@@ -269,6 +282,7 @@ impl ResticRestore {
                 ),
             ));
         }
+        spare_others(&to)?;
         if self.extra.text() == Some("delete") && real(folder).starts_with(&to) {
             return Err(Diagnostics::error_at(
                 at("extra"),
@@ -325,6 +339,21 @@ impl RestoreBlock for ResticRestore {
         Ok(TargetServer::None)
     }
 
+    async fn abandon(
+        &self,
+        shared: &Shared,
+        source: &Reference,
+        name: &str,
+    ) -> std::result::Result<(), run::EngineError> {
+        // A site that can't be opened has nothing that could be let go.
+        let (Ok(Some(site)), Ok(Some(to))) = (self.site(shared, source), self.to(shared)) else { return Ok(()) };
+        if site.read_only {
+            return Ok(());
+        }
+        let failed = |error| run::EngineError::new("what its runs need could not be let go").because(error);
+        site.let_go_of_job(name, &to).await.map_err(failed)
+    }
+
     fn can_quiesce(&self) -> bool {
         false
     }
@@ -351,6 +380,11 @@ impl RestoreBlock for ResticRestore {
     fn restores(&self) -> String {
         let (path, host) = (self.path.text(), self.host.text());
         format!("{:?}", (path, host, texts(&self.tags), texts(&self.include)))
+    }
+
+    /// In the storage the records of several machines lie together.
+    fn has_certain_key(&self, shared: &Shared) -> bool {
+        matches!(self.to(shared), Ok(Some(to)) if ledger::beside(&to).is_some())
     }
 
     fn overwritten(&self, target: &str) -> String {
@@ -413,8 +447,18 @@ impl RestoreBlock for ResticRestore {
     }
 }
 
+/// Nothing is restored into the repository of somebody else either.
+fn spare_others(to: &FilePath) -> Result<()> {
+    let Some((inside, what)) = kept_around(to) else { return Ok(()) };
+    Err(Diagnostics::error_at(
+        Path::attribute(ENGINE).then("to"),
+        "The destination lies inside another repository",
+        format!("{} lies inside {}: {what}. Restore elsewhere.", to.display(), inside.display()),
+    ))
+}
+
 fn no_way(error: &EngineError) -> Diagnostics {
-    Diagnostics::error_at(Path::attribute(ENGINE).then("to"), "Unable to restore in this drill", format!("{error}."))
+    Diagnostics::error_at(Path::attribute(ENGINE).then("to"), "Unable to restore in this drill", ended(error))
 }
 
 impl ResticBackup {
@@ -523,6 +567,17 @@ mod tests {
             assert_eq!(refused(folder, "repository.dr2", extra), None);
             assert_eq!(refused(folder, "elsewhere/new", extra), None);
         }
+        // That of another target, and what is noted beside it.
+        fs::create_dir_all(folder.join("other/keys")).unwrap();
+        fs::write(folder.join("other/config"), "sealed").unwrap();
+        fs::write(folder.join("other/keys").join("ab".repeat(32)), "sealed").unwrap();
+        fs::create_dir_all(folder.join("other.dr/seen")).unwrap();
+        let other = Some("The destination lies inside another repository".to_owned());
+        for to in ["other/new", "other/keys/deep/er", "other.dr/new"] {
+            assert_eq!(refused(folder, to, "keep"), other, "{to}");
+        }
+        assert_eq!(refused(folder, "other", "keep"), None, "a repository that was backed up comes back");
+        assert_eq!(refused(folder, "other2/new", "keep"), None);
         assert_eq!(refused(folder, "", "keep"), None);
         assert_eq!(refused(folder, "", "delete").as_deref(), Some("The repository lies inside what is restored to"));
     }

@@ -2,8 +2,8 @@
 //! to be freed. Noted in the ledger beside the repository, because the record of a restore lies beside its target.
 
 use super::error::EngineError;
-use crate::ledger::PinnedPoint;
-use crate::store::ObjectStore;
+use crate::ledger::{PinnedPoint, Record, needs};
+use crate::store::{Condition, ObjectStore};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +34,17 @@ impl Pin {
     pub fn new(run: &str, target: &str, points: Vec<PinnedPoint>) -> Self {
         let host = super::machine::host();
         Pin { version: VERSION, run: run.to_owned(), target: target.to_owned(), host, points }
+    }
+
+    /// The same for what its run needs now.
+    pub fn of_run(&self, run: &Record) -> Self {
+        Pin { points: needs(run).cloned().collect(), ..self.clone() }
+    }
+
+    /// The same on another machine.
+    #[cfg(test)]
+    pub fn elsewhere(&self, host: &str) -> Self {
+        Pin { host: host.to_owned(), ..self.clone() }
     }
 }
 
@@ -72,8 +83,18 @@ impl Notes {
 
     /// Pins points under a mark, instead of those that were pinned under it before.
     pub async fn pin(&self, mark: &str, pin: &Pin) -> Result<(), EngineError> {
+        self.write(mark, pin, Condition::Any).await
+    }
+
+    /// Pins points under a mark, unless its run has pinned some itself meanwhile.
+    pub async fn pin_if_gone(&self, mark: &str, pin: &Pin) -> Result<(), EngineError> {
+        self.write(mark, pin, Condition::Absent).await
+    }
+
+    async fn write(&self, mark: &str, pin: &Pin, condition: Condition) -> Result<(), EngineError> {
         let json = serde_json::to_vec_pretty(pin).map_err(|error| self.unreadable(mark, &error.to_string()))?;
-        Ok(self.0.put_bytes(&format!("{PINS}{mark}.json"), json.into()).await?)
+        self.0.put(&format!("{PINS}{mark}.json"), json.into(), condition).await?;
+        Ok(())
     }
 
     /// Takes away what is pinned under any of these marks.

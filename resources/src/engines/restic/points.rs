@@ -10,6 +10,7 @@ use super::repository::Opened;
 use super::source::INCOMPLETE_TAG;
 use crate::retention;
 use crate::store::ObjectStore;
+use crate::words::counted;
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 pub use near::near_misses;
@@ -80,8 +81,9 @@ impl Point {
     fn of(id: &str, snapshot: &SnapshotFile) -> Self {
         let tags: Vec<String> = snapshot.tags.iter().cloned().collect();
         let phase = match () {
-            () if tags.iter().any(|tag| tag == SAFETY_TAG) => Phase::Safety,
+            // A safety backup that lacks something must neither be restored nor push a whole one out.
             () if tags.iter().any(|tag| tag == INCOMPLETE_TAG) => Phase::Incomplete,
+            () if tags.iter().any(|tag| tag == SAFETY_TAG) => Phase::Safety,
             () => Phase::Complete,
         };
         let time = retention::Point { timestamp: snapshot.time.timestamp(), offset: snapshot.time.offset() };
@@ -168,7 +170,7 @@ impl std::fmt::Display for Series {
 
 /// How many points, in words.
 pub fn count(points: usize) -> String {
-    if points == 1 { "1 point".to_owned() } else { format!("{points} points") }
+    counted(points, "point", "points")
 }
 
 /// The ids of those whose files are damaged.

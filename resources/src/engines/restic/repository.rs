@@ -5,8 +5,9 @@ use super::crypto::{KeyBytes, key_bytes, unseal};
 use super::error::EngineError;
 use super::keys;
 use super::source::SnapshotGate;
+use crate::clock;
 use crate::secret::Secret;
-use crate::store::{Condition, ObjectStore};
+use crate::store::{Condition, ObjectStore, Put};
 use bytes::Bytes;
 use bytesize::ByteSize;
 use rustic_core::repofile::MasterKey;
@@ -17,6 +18,7 @@ use rustic_core::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// What is at a place.
@@ -32,12 +34,20 @@ pub enum Found {
         /// The names of its key files, sorted: another set means that a password may have changed.
         keys: Vec<String>,
     },
+    /// A repository that lacks what nothing of it can be opened without.
+    Incomplete {
+        /// What it lacks.
+        lacks: String,
+    },
     /// Something that is no repository.
     SomethingElse {
         /// What it is.
         what: String,
     },
 }
+
+/// How long two that make one repository on a store without conditions need to see which configuration came last.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// A repository that its password opened.
 pub struct Opened {
@@ -60,7 +70,7 @@ pub async fn probe(store: &dyn ObjectStore) -> Result<Found, EngineError> {
     match look(store).await? {
         // The requests see different moments: to one of them a repository that is made meanwhile has a `config` and to the
         // other none. Nothing of that lasts until a second look.
-        Found::SomethingElse { .. } => look(store).await,
+        Found::SomethingElse { .. } | Found::Incomplete { .. } => look(store).await,
         found => Ok(found),
     }
 }
@@ -75,7 +85,7 @@ async fn look(store: &dyn ObjectStore) -> Result<Found, EngineError> {
             what: "its `config` is plain text, as in a repository of another format".to_owned(),
         }),
         Some(_) if keys.is_empty() => {
-            Ok(Found::SomethingElse { what: "there is a `config` and no file in `keys/`".to_owned() })
+            Ok(Found::Incomplete { lacks: "there is a `config` and no file in `keys/`".to_owned() })
         }
         Some(_) => Ok(Found::Ready { keys }),
         None => what_else(store).await,
@@ -103,7 +113,7 @@ async fn what_else(store: &dyn ObjectStore) -> Result<Found, EngineError> {
     let what = if other.iter().any(|name| name.starts_with("kopia.")) {
         "it is a repository of another format, kopia's".to_owned()
     } else if other.iter().all(of_restic) {
-        "the `config` of a repository is missing, its data is there".to_owned()
+        return Ok(Found::Incomplete { lacks: "its `config` is missing, its data is there".to_owned() });
     } else {
         format!("it holds {}", some(&other))
     };
@@ -129,6 +139,7 @@ pub fn init(
     let master = match runtime.block_on(probe(store.as_ref()))? {
         Found::Ready { .. } => return Err(EngineError::Exists { place }),
         Found::SomethingElse { what } => return Err(EngineError::SomethingElse { place, what }),
+        Found::Incomplete { lacks } => return Err(EngineError::Incomplete { place, lacks }),
         Found::Absent => None,
         Found::InterruptedInit => {
             key_files(store.as_ref(), runtime)?.iter().find_map(|(_, bytes)| keys::open(bytes, password).ok().flatten())
@@ -150,13 +161,16 @@ pub fn init(
     let made = unopened(&RepositoryBackends::new(backend, None), NoProgressBars)
         .and_then(|new| new.init(&Credentials::Masterkey(master), &KeyOptions::default(), &packs()))
         .map_err(|error| EngineError::repository("making the repository", &error));
-    if made.is_err()
-        && let Some(config) = runtime.block_on(store.get("config"))?
-    {
+    let ours = match (&made, runtime.block_on(store.get("config"))?) {
+        (Ok(_), Some(config)) => runtime.block_on(stays(store.as_ref(), config.bytes, key.as_ref()))?,
+        (Err(_), Some(config)) if !is_of(&config.bytes, key.as_ref()) => false,
+        (Err(_), Some(_)) => return Err(EngineError::Exists { place }),
+        (_, None) => true,
+    };
+    if !ours {
         // Somebody was quicker, if not with our own key, which lay there for them to finish with. restic takes the first key
         // that its password opens for the repository's.
-        let is_of_our_key = key.is_some_and(|key| unseal(&key, &config.bytes).is_some());
-        if let Some(name) = written.filter(|_| !is_of_our_key) {
+        if let Some(name) = written {
             runtime.block_on(store.delete(&name))?;
         }
         return Err(EngineError::Exists { place });
@@ -164,6 +178,20 @@ pub fn init(
     made?;
     // Read back with the password: what the store accepted is what the next one will open.
     open(store, password, runtime).map(|opened| opened.id)
+}
+
+fn is_of(config: &[u8], key: Option<&KeyBytes>) -> bool {
+    key.is_some_and(|key| unseal(key, config).is_some())
+}
+
+/// Whether the configuration that we wrote is the one that stays. On a store that keeps conditions it is; on one that ignores
+/// them, which the same write shows, who wrote last wins.
+async fn stays(store: &dyn ObjectStore, config: Bytes, key: Option<&KeyBytes>) -> Result<bool, EngineError> {
+    if matches!(store.put("config", config, Condition::Absent).await?, Put::ConditionFailed) {
+        return Ok(true);
+    }
+    clock::sleep(SETTLE).await;
+    Ok(store.get("config").await?.is_some_and(|config| is_of(&config.bytes, key)))
 }
 
 /// Whether no backup was ever stored, or every trace of one is gone: no recovery point and no data.
@@ -222,6 +250,7 @@ pub fn open_with(
     let Some(config) = runtime.block_on(store.get("config"))? else {
         return Err(match runtime.block_on(probe(store.as_ref()))? {
             Found::SomethingElse { what } => EngineError::SomethingElse { place, what },
+            Found::Incomplete { lacks } => EngineError::Incomplete { place, lacks },
             _ => EngineError::NoRepository { place },
         });
     };

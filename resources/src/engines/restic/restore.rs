@@ -1,6 +1,6 @@
 //! Restores a path from a repository: the engine's side of the restore state machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -14,9 +14,7 @@ use super::writer::{Extra, RestoreOptions};
 use super::{drill, folder};
 use crate::engines::concepts::RestoreEngine;
 use crate::ledger::{PinnedPoint, Record};
-use crate::run::{
-    EngineError, FirstUse, Journal, Listing, Pins, Point, PointKind, Points, Probe, Restore, Restored, Safety,
-};
+use crate::run::{EngineError, Journal, Listing, Pins, Point, PointKind, Points, Probe, Restore, Restored, Safety};
 
 /// The beginning of the tag that names the run of a safety backup.
 pub(super) const RUN_TAG: &str = "dr-run-";
@@ -56,12 +54,7 @@ async fn list(site: &Site, series: &Series) -> Result<Listing, EngineError> {
         return Err(failure(&Error::SeveralHosts { place, series: series.to_string(), hosts }));
     }
     let points: Vec<Point> = own.into_iter().filter_map(as_run_point).collect();
-    let first_use = match points.is_empty() {
-        false => FirstUse::NotProven("there are points".to_owned()),
-        true if all.is_empty() && site.is_untouched().await.map_err(|error| failure(&error))? => FirstUse::Proven,
-        true if all.is_empty() => FirstUse::NotProven("the repository holds data, and no points".to_owned()),
-        true => FirstUse::NotProven(format!("the repository holds {} of other things", points::count(all.len()))),
-    };
+    let first_use = site.first_use(points.len(), all.len()).await?;
     let near_misses = if points.is_empty() { points::near_misses(&all, series) } else { Vec::new() };
     Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&all) })
 }
@@ -144,11 +137,14 @@ impl Restore for PathRestore {
         // Every blob was checked against its name before it was written, and every file was renamed into place whole;
         // here it is made to outlive a power cut before the ledger says that it is done.
         let to = self.to.clone();
-        let sync = move || std::fs::File::open(to).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
-        // It takes as long as the disk does, and the lease is renewed meanwhile.
-        if let Err(error) = tokio::task::spawn_blocking(sync).await.unwrap_or_else(|error| Err(error.into())) {
-            tracing::warn!(%error, "the file system could not be synced");
-        }
+        let sync = move || sync_below(&to);
+        // It takes as long as the disk does, and the lease is renewed meanwhile. What a disk or server refused of what was
+        // written is said here, and nowhere else.
+        let synced = tokio::task::spawn_blocking(sync).await.unwrap_or_else(|error| Err(error.into()));
+        synced.map_err(|error| {
+            let to = self.to.display();
+            EngineError::new(format!("not everything that was written to {to} reached its disk or server: {error}"))
+        })?;
         match std::fs::symlink_metadata(&self.to) {
             Ok(_) => Ok(()),
             Err(error) => Err(EngineError::new(format!(
@@ -156,6 +152,18 @@ impl Restore for PathRestore {
                 self.to.display(),
                 point.id
             ))),
+        }
+    }
+}
+
+/// Has the file system of a folder written down. One that may not be opened is reached by its parent.
+fn sync_below(folder: &Path) -> std::io::Result<()> {
+    let parent = folder.parent().unwrap_or(folder);
+    match std::fs::File::open(folder).or_else(|_| std::fs::File::open(parent)) {
+        Ok(folder) => Ok(rustix::fs::syncfs(folder)?),
+        Err(error) => {
+            tracing::warn!(%error, "the file system could not be synced");
+            Ok(())
         }
     }
 }
@@ -174,7 +182,10 @@ impl Pins for PathRestore {
     async fn unpin(&self, runs: &[Record]) -> Result<(), EngineError> {
         let marks: Vec<&str> = runs.iter().flat_map(Record::marks).collect();
         let notes = self.site.notes().map_err(|error| failure(&error.into()))?;
-        notes.unpin(&marks).await.map_err(|error| failure(&error))
+        notes.unpin(&marks).await.map_err(|error| {
+            let way_out = "The next backup of this machine tries to let them go again, or remove that file";
+            EngineError::new(format!("{}. {way_out}", failure(&error).message))
+        })
     }
 }
 
@@ -185,6 +196,7 @@ impl Safety for PathRestore {
         let began = journal.record().await.times.recorded;
         let all = self.site.points().await.map_err(|error| failure(&error))?;
         let taken = |found: &&points::Point| {
+            // One that lacks something is of no use: it is `Incomplete`.
             found.phase == Phase::Safety && found.tags.contains(&tag) && found.timestamp() >= began
         };
         if let Some(found) = all.iter().find(taken).and_then(as_run_point) {
@@ -199,9 +211,8 @@ impl Safety for PathRestore {
             host: restored.map(|found| found.host.clone()).or_else(|| self.series.host.clone()),
             ..BackupOptions::default()
         };
-        let job = Job::Backup { options, verify: None, keep: None, pinned: Vec::new() };
-        match self.site.order_with(job, journal).await? {
-            Outcome::Backup(stored) => pinned(&stored.backup),
+        match self.site.order_with(Job::Backup { options }, journal).await? {
+            Outcome::Backup(report) => pinned(&report),
             _ => Err(failure(&unexpected())),
         }
     }

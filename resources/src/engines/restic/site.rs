@@ -10,13 +10,15 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use super::error::EngineError;
+use super::forget;
 use super::notes::Notes;
-use super::points::Point;
+use super::points::{self, Point};
 use super::repository::{self, Found};
+use super::verify::Depth;
 use super::worker::{Event, Job, Location, LockOrder, Order, Outcome, Worker};
 use crate::connections::s3::S3Clients;
-use crate::ledger::{Counts, LedgerError, StoreLedger};
-use crate::run::{self, Journal};
+use crate::ledger::{Counts, LedgerError, PinnedPoint, StoreLedger};
+use crate::run::{self, FirstUse, Journal, ReadBack};
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 use crate::store::{ObjectStore, StoreError};
@@ -88,12 +90,8 @@ impl Site {
         read_only: bool,
         expect: Option<String>,
     ) -> Site {
-        let location = match reached {
-            Reached::S3 { connection, bucket, prefix } => Location::S3 { connection, bucket, prefix },
-            Reached::Local { path } => Location::Local { path },
-        };
         Site {
-            location,
+            location: reached.into(),
             password: password.into(),
             lock_wait,
             read_only,
@@ -115,8 +113,7 @@ impl Site {
 
     /// The ledger of the repository.
     pub fn ledger(&self) -> Result<StoreLedger, StoreError> {
-        let ledger = StoreLedger::new(self.ledger_store()?, "");
-        Ok(if self.folder().is_some() { ledger.nearby() } else { ledger })
+        self.location.run_ledger(&self.clients)
     }
 
     /// What retention has to know of the repository.
@@ -196,6 +193,13 @@ impl Site {
         }
     }
 
+    /// The ids of the points that retention would remove now.
+    pub async fn would_remove(&self, spare: &[PinnedPoint]) -> Result<Vec<String>, EngineError> {
+        let Some(keep) = self.policy().await?.and_then(|policy| policy.keep) else { return Ok(Vec::new()) };
+        let pinned: Vec<String> = spare.iter().map(|point| point.id.clone()).collect();
+        Ok(forget::choose(&self.points().await?, &keep, &pinned).removed)
+    }
+
     /// Whether space is still to be freed of points that are gone.
     pub async fn owes_prune(&self) -> Result<bool, EngineError> {
         self.notes()?.is_prune_owed().await
@@ -203,6 +207,24 @@ impl Site {
 
     fn locked_by_nobody(&self) -> LockOrder {
         LockOrder { wait_seconds: self.lock_wait.as_secs(), none: self.read_only, ..LockOrder::default() }
+    }
+
+    /// Reads back what was stored as `point`, as far as is asked for.
+    pub async fn read_back(
+        &self,
+        point: &PinnedPoint,
+        depth: ReadBack,
+        journal: &Journal,
+    ) -> Result<(), run::EngineError> {
+        let depth = match depth {
+            ReadBack::None => return Ok(()),
+            ReadBack::Structure => Depth::Structure,
+            ReadBack::Data => Depth::Data,
+        };
+        match self.order_with(Job::Verify { depth, point: Some(point.id.clone()) }, journal).await? {
+            Outcome::Verify(_) => Ok(()),
+            _ => Err(failure(&unexpected())),
+        }
     }
 
     /// Has a worker do it, and writes down how far it is and which lock it holds. A restore that fails before it said that it
@@ -254,6 +276,28 @@ impl Site {
     pub async fn is_untouched(&self) -> Result<bool, EngineError> {
         repository::holds_nothing(self.store()?.as_ref()).await
     }
+
+    /// Whether nothing was ever stored here, by so many points of what is asked for and so many of all.
+    pub async fn first_use(&self, own: usize, all: usize) -> Result<FirstUse, run::EngineError> {
+        if own > 0 {
+            return Ok(FirstUse::NotProven("there are points".to_owned()));
+        }
+        if all > 0 {
+            return Ok(FirstUse::NotProven(format!("the repository holds {} of other things", points::count(all))));
+        }
+        let untouched = async {
+            match self.look().await? {
+                Found::Absent => self.refuse_vanished().await.map(|()| true),
+                _ => self.is_untouched().await,
+            }
+        };
+        match untouched.await {
+            Ok(true) => Ok(FirstUse::Proven),
+            Ok(false) => Ok(FirstUse::NotProven("the repository holds data, and no points".to_owned())),
+            Err(error @ EngineError::Vanished { .. }) => Ok(FirstUse::NotProven(words(&error))),
+            Err(error) => Err(failure(&error)),
+        }
+    }
 }
 
 /// A worker that answers another question than it was asked.
@@ -270,7 +314,6 @@ async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) 
     let mut last = None;
     while let Some(event) = events.recv().await {
         match event {
-            Event::Locked(id) => journal.lock_ids(vec![id]).await?,
             Event::Progress { files, bytes, total_files, total_bytes } => {
                 let known = |total: u64| (total > 0).then_some(total);
                 let (total_files, total_bytes) = (known(total_files), known(total_bytes));
@@ -283,7 +326,12 @@ async fn follow(events: &mut mpsc::UnboundedReceiver<Event>, journal: &Journal) 
                 }
             }
             Event::Warning(warning) => tracing::warn!(warning, "the worker has something to say"),
-            Event::Opened | Event::Waiting(_) | Event::Writing | Event::Done(_) | Event::Failed(_) => {}
+            Event::Opened
+            | Event::Waiting(_)
+            | Event::Locked(_)
+            | Event::Writing
+            | Event::Done(_)
+            | Event::Failed(_) => {}
         }
     }
     if let Some(counts) = last {
@@ -307,6 +355,7 @@ pub fn failure(error: &EngineError) -> run::EngineError {
         error,
         EngineError::NoRepository { .. }
             | EngineError::SomethingElse { .. }
+            | EngineError::Incomplete { .. }
             | EngineError::AnotherRepository { .. }
             | EngineError::WrongPassword { .. }
             | EngineError::NoPassword { .. }

@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::error::{EngineError, StoreProblem};
 use super::keys::LOG_N;
 use super::notes::is_note;
+use super::owners::{self, Owners};
 use super::points::{Phase, Point};
 use super::repository::{self, Found};
 use super::site::{Site, unexpected};
 use super::source::PROGRAM;
 use super::worker::{Job, Outcome};
 use crate::clock;
-use crate::engines::concepts::{Blame, Contents, Failure, Policy, Seen, Target};
+use crate::engines::concepts::{Blame, Contents, Failure, Owner, Policy, Seen, Target};
+use crate::ledger::{self, LedgerError, LedgerStore};
+use crate::restore_job::SERIES;
 use crate::retention::Keep;
 use crate::store::Condition;
 use crate::store::local::LOCK;
@@ -29,6 +32,8 @@ struct PolicyFile {
 const POLICY: &str = "policy.json";
 /// The version of its layout.
 const POLICY_VERSION: u32 = 1;
+/// The mark in the ledger that says that a repository was there before a process of another engine began.
+const THERE: &str = "there";
 
 impl Site {
     /// Makes the repository, finishes one whose making was interrupted, or (with `adopt`) takes over one that the
@@ -41,14 +46,46 @@ impl Site {
     }
 
     /// Makes the repository where there is none, before processes of another engine begin: each of them that finds none makes
-    /// one, and of two that do so together neither opens what the other made, nor does anybody afterwards.
+    /// one, and of two that do so together neither opens what the other made, nor does anybody afterwards. One that was there
+    /// before is not made anew.
     pub async fn make_for_others(&self) -> Result<(), EngineError> {
         match Site::look(self).await? {
             Found::Absent | Found::InterruptedInit => {
-                Site { read_only: false, ..self.clone() }.make_or_adopt(true).await.map(drop)
+                self.refuse_vanished().await?;
+                Site { read_only: false, ..self.clone() }.make_or_adopt(true).await?;
             }
+            Found::Ready { .. } => {}
+            Found::Incomplete { .. } | Found::SomethingElse { .. } => return Ok(()),
+        }
+        ledger::remember(&self.ledger()?, THERE).await;
+        Ok(())
+    }
+
+    /// The same ahead of a schedule, which makes it, too: what stops us does not stop it, but for what must not be made.
+    pub async fn make_ahead(&self) -> Result<(), EngineError> {
+        match self.make_for_others().await {
+            Err(error @ EngineError::Vanished { .. }) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// An error where a repository was that is there no more.
+    pub async fn refuse_vanished(&self) -> Result<(), EngineError> {
+        let ledger = self.ledger()?;
+        let unread = |error: LedgerError| EngineError::Repository {
+            action: format!("reading {}", ledger.describe()),
+            message: error.to_string(),
+        };
+        let mut marks = Vec::new();
+        for series in [THERE, SERIES] {
+            if ledger.seen(series).await.map_err(unread)? {
+                marks.push(format!("seen/{series}"));
+            }
+        }
+        if marks.is_empty() {
+            return Ok(());
+        }
+        Err(EngineError::Vanished { place: self.store()?.describe(), marks, ledger: ledger.describe() })
     }
 
     /// Tries the password; the repository's id.
@@ -68,7 +105,8 @@ impl Site {
         foreign.sort();
         foreign.dedup();
         let bytes = entries.iter().map(|entry| entry.size).sum();
-        Ok(Contents { points: u64::try_from(points.len()).unwrap_or(u64::MAX), bytes, foreign })
+        let newest = points.iter().filter_map(Point::timestamp).max();
+        Ok(Contents { points: u64::try_from(points.len()).unwrap_or(u64::MAX), bytes, newest, foreign })
     }
 
     /// The policy in the ledger.
@@ -77,7 +115,7 @@ impl Site {
         let file: PolicyFile =
             serde_json::from_slice(&object.bytes).map_err(|error| self.unreadable_policy(&error.to_string()))?;
         if file.version > POLICY_VERSION {
-            return Err(self.unreadable_policy("a newer version of this provider wrote it"));
+            return Err(EngineError::Newer { file: self.policy_file() });
         }
         Ok(Some(Policy { target: file.target, keep: file.keep }))
     }
@@ -95,8 +133,17 @@ impl Site {
     }
 
     fn unreadable_policy(&self, why: &str) -> EngineError {
-        let place = self.ledger_store().map(|store| store.describe()).unwrap_or_default();
-        EngineError::Damaged { place, what: vec![format!("{POLICY}: {why}")] }
+        let hint =
+            "Remove that file: the next apply of the target writes the policy anew. The backups are not affected";
+        EngineError::Note { file: self.policy_file(), reason: why.to_owned(), hint: hint.to_owned() }
+    }
+
+    fn policy_file(&self) -> String {
+        format!("{POLICY} in {}", self.ledger_store().map(|store| store.describe()).unwrap_or_default())
+    }
+
+    fn owners_notes(&self) -> Result<Owners, EngineError> {
+        Ok(Owners::new(self.ledger_store()?))
     }
 
     /// Removes the repository and its ledger; files of others stay. Refused while somebody else holds a lock.
@@ -163,6 +210,7 @@ impl Target for Site {
             Ok(Found::Ready { keys }) => Ok(Seen::Ready { keys }),
             Ok(Found::Absent | Found::InterruptedInit) => Ok(Seen::Absent),
             Ok(Found::SomethingElse { what }) => Ok(Seen::SomethingElse { what }),
+            Ok(Found::Incomplete { lacks }) => Err(EngineError::Incomplete { place: self.describe(), lacks }.into()),
             Err(EngineError::Storage { problem: StoreProblem::Missing, .. }) => Ok(Seen::Absent),
             Err(error) => Err(error.into()),
         }
@@ -200,6 +248,18 @@ impl Target for Site {
         Ok(())
     }
 
+    async fn owners(&self, uid: &str) -> Result<Vec<Owner>, Failure> {
+        Ok(self.owners_notes()?.of(uid).await?)
+    }
+
+    async fn own(&self, id: &str, target: &str, uid: &str) -> Result<(), Failure> {
+        Ok(self.owners_notes()?.note(id, target, uid).await?)
+    }
+
+    async fn disown(&self, id: &str) -> Result<(), Failure> {
+        Ok(self.owners_notes()?.forget(id).await?)
+    }
+
     async fn needed_by(&self) -> Result<Vec<String>, Failure> {
         let (needed, _) = self.pins().await?;
         Ok(needed.iter().map(ToString::to_string).collect())
@@ -214,6 +274,7 @@ impl Target for Site {
 fn is_of_ledger(name: &str) -> bool {
     name == POLICY
         || is_note(name)
+        || owners::is_note(name)
         || name.starts_with("seen/")
         || (name.starts_with("runs/") && name.ends_with(".json"))
 }
@@ -257,6 +318,7 @@ mod tests {
     use super::*;
     use crate::engines::restic::testing::site;
     use crate::engines::restic::worker::Worker;
+    use crate::run::FirstUse;
     use crate::secret::Secret;
 
     #[test]
@@ -273,6 +335,25 @@ mod tests {
         std::fs::remove_file(ledger.join("seen/theirs")).unwrap();
         remove_empty_folders(&ledger).unwrap();
         assert!(!ledger.exists());
+    }
+
+    #[tokio::test]
+    async fn m6_what_was_there_before_is_not_made_anew_nor_taken_for_first_use() {
+        let scratch = tempfile::tempdir().unwrap();
+        let site = Site { worker: Worker::at("/nowhere", ["worker"]), ..site(scratch.path().join("repo")) };
+        assert_eq!(site.first_use(0, 0).await.unwrap(), FirstUse::Proven);
+        for series in [THERE, SERIES] {
+            let ledger = site.ledger().unwrap();
+            ledger.mark_seen(series).await.unwrap();
+            let error = site.make_ahead().await.unwrap_err();
+            assert!(matches!(&error, EngineError::Vanished { marks, .. } if *marks == [format!("seen/{series}")]));
+            let FirstUse::NotProven(why) = site.first_use(0, 0).await.unwrap() else { panic!("taken for first use") };
+            assert!(why.contains("held a repository before") && why.contains("remove `seen/"), "{why}");
+            site.ledger_store().unwrap().delete(&format!("seen/{series}")).await.unwrap();
+        }
+        assert_eq!(site.first_use(0, 0).await.unwrap(), FirstUse::Proven);
+        // Whoever runs beside us makes what we can't.
+        assert!(site.make_for_others().await.is_err() && site.make_ahead().await.is_ok());
     }
 
     #[tokio::test]

@@ -39,14 +39,23 @@ pub struct VerifyReport {
     pub warnings: Vec<String>,
 }
 
-/// Checks; damage is [`EngineError::Damaged`] with a sentence for each finding. Blocks: not for a runtime's thread.
-pub fn verify(opened: &Opened, depth: Depth, runtime: &Handle) -> Result<VerifyReport, EngineError> {
+/// Checks, and that `point` is among what is checked; damage is [`EngineError::Damaged`] with a sentence for each finding.
+/// Blocks: not for a runtime's thread.
+pub fn verify(
+    opened: &Opened,
+    depth: Depth,
+    point: Option<&str>,
+    runtime: &Handle,
+) -> Result<VerifyReport, EngineError> {
     let mut found = Vec::new();
     for folder in ["keys/", "index/", "snapshots/"] {
         found.extend(changed_files(opened, folder, runtime)?);
     }
     let readable: Vec<_> =
         points::list(opened, runtime)?.into_iter().filter(|point| point.phase != points::Phase::Unreadable).collect();
+    if let Some(id) = point.filter(|id| !readable.iter().any(|found| found.id == **id)) {
+        found.push(format!("recovery point {id} is not there: something removed it since it was stored"));
+    }
     let mut warnings = Vec::new();
     // A damaged file stops rustic_core with an error, and some damage with a panic.
     match patiently(|| catch_unwind(AssertUnwindSafe(|| check(opened, depth, &readable)))) {

@@ -11,7 +11,7 @@ mod reporter;
 mod wire;
 
 pub use client::{ALLOCATOR, Worker};
-pub use messages::{Event, Job, Location, LockOrder, Order, Outcome, Stored};
+pub use messages::{Event, Job, Location, LockOrder, Order, Outcome};
 pub use process::worker_main;
 
 #[cfg(test)]

@@ -55,6 +55,14 @@ impl Toy {
         found.ok_or_else(|| EngineError::nothing_written(format!("there is no point {id}")))
     }
 
+    /// The backups beyond those that `keep` says, without what is to be spared.
+    fn too_old(&self, spare: &[PinnedPoint]) -> Vec<StoredPoint> {
+        let Some(keep) = self.0.read("keep").and_then(|text| text.parse().ok()) else { return Vec::new() };
+        let backups: Vec<StoredPoint> = self.0.points().into_iter().filter(|point| point.kind == "backup").collect();
+        let old = backups.into_iter().rev().skip(keep);
+        old.filter(|point| !spare.iter().any(|spared| spared.id == point.id)).collect()
+    }
+
     fn look(&self) -> Result<Probe, EngineError> {
         self.fails("probe")?;
         let Some((incarnation, born)) = self.0.incarnation() else {
@@ -113,6 +121,9 @@ impl Toy {
 impl Points for Toy {
     async fn list(&self) -> Result<Listing, EngineError> {
         self.fails("list")?;
+        while self.0.read("hold").is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         let point = |stored: StoredPoint| Point {
             kind: stored.kind(),
             bytes: Some(stored.bytes()),
@@ -278,6 +289,14 @@ impl Backup for Toy {
         self.look()
     }
 
+    fn prunes(&self) -> bool {
+        true
+    }
+
+    async fn would_remove(&self, spare: &[PinnedPoint]) -> Result<u64, EngineError> {
+        Ok(self.too_old(spare).len() as u64)
+    }
+
     async fn backup(&self, journal: &Journal) -> Result<BackupStored, EngineError> {
         self.fails("backup")?;
         step("backup");
@@ -296,10 +315,7 @@ impl Backup for Toy {
 
     async fn retain(&self, spare: &[PinnedPoint], _journal: &Journal) -> Result<Vec<String>, EngineError> {
         self.fails("retain")?;
-        let Some(keep) = self.0.read("keep").and_then(|text| text.parse().ok()) else { return Ok(Vec::new()) };
-        let backups: Vec<StoredPoint> = self.0.points().into_iter().filter(|point| point.kind == "backup").collect();
-        let old = backups.iter().rev().skip(keep);
-        for point in old.filter(|point| !spare.iter().any(|spared| spared.id == point.id)) {
+        for point in self.too_old(spare) {
             step("forget");
             self.0.forget(&point.id);
         }

@@ -146,7 +146,8 @@ impl Server {
     }
 
     /// A setting: `unreachable`, `slow` (milliseconds for each file), `fail` (the operation that fails, with `early:`
-    /// before it when nothing is written), `packs` (the storage holds data of no point), `near`, `keep` (points), `meddler`
+    /// before it when nothing is written), `packs` (the storage holds data of no point), `near`, `hold` (listing points
+    /// waits until it goes), `keep` (points), `meddler`
     /// (somebody who starts the application during a safety backup), `pinning` (runs keep their points in the storage, or are `denied` it).
     pub fn set(&self, name: &str, value: Option<&str>) {
         match value {

@@ -22,6 +22,7 @@ use crate::run::{
     TargetState,
 };
 use crate::waiting::Patience;
+use crate::words::counted;
 
 /// What a namespace is looked at for. Secrets are never listed.
 const CONTENT: [&str; 9] = [
@@ -159,7 +160,7 @@ impl NamespaceBackup {
         }
         if status.warnings > 0 {
             let lines = listed(&results.warnings.lines(), SHOWN).join("; ");
-            warnings.push(format!("Velero has {} warnings: {lines}", status.warnings));
+            warnings.push(format!("Velero has {}: {lines}", counted(status.warnings, "warning", "warnings")));
         }
         let stored = self.stored(name).await?;
         let contents = self.bucket.contents(name).await.map_err(unread)?;

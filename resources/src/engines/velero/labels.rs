@@ -17,6 +17,9 @@ pub const RUN: &str = "dr/run";
 /// A backup of what a restore was about to overwrite.
 pub const SAFETY: &str = "dr/safety";
 
+/// A backup whose date is put off because a restore needs it.
+pub const KEPT: &str = "dr/kept";
+
 /// What Velero leaves out of every backup.
 pub const EXCLUDE: &str = "velero.io/exclude-from-backup";
 

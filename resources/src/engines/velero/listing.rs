@@ -12,6 +12,7 @@ use crate::engines::concepts::{ListedPoint, ListedVolume, PointSource, Points};
 use crate::reference::{Place, Reference};
 use crate::shared::{Reached, Shared};
 use crate::store::StoreError;
+use crate::words::ended;
 
 /// Lists buckets.
 pub struct Buckets;
@@ -35,9 +36,9 @@ impl PointSource for Buckets {
 
     async fn list(&self, shared: &Shared, source: &Reference, path: &Path, limit: usize) -> Result<Option<Points>> {
         let Some(bucket) = open(shared, source, path)? else { return Ok(None) };
-        let listed = list(&bucket, limit).await.map_err(|error| {
-            Diagnostics::error_at(path.clone(), "Unable to list recovery points", format!("{error}."))
-        })?;
+        let listed = list(&bucket, limit)
+            .await
+            .map_err(|error| Diagnostics::error_at(path.clone(), "Unable to list recovery points", ended(error)))?;
         Ok(Some(Points::Listed(listed)))
     }
 }
@@ -52,7 +53,7 @@ pub fn open(shared: &Shared, reference: &Reference, path: &Path) -> Result<Optio
         Some(Reached::S3 { connection, bucket, prefix }) => {
             let opened = shared.clients.bucket(&connection, &bucket, &prefix);
             let opened = opened.map_err(|error: StoreError| {
-                Diagnostics::error_at(store, "Unable to reach the bucket", format!("{error}."))
+                Diagnostics::error_at(store, "Unable to reach the bucket", ended(error))
             })?;
             Ok(Some(Bucket::new(Arc::new(opened), shared.ended_backups.clone())))
         }

@@ -9,6 +9,7 @@ pub mod import;
 pub mod labels;
 pub mod listing;
 mod namespaces;
+mod pins;
 pub mod points;
 mod removal;
 pub mod restore;

@@ -13,16 +13,18 @@ use super::bucket::{Bucket, Contents};
 use super::documents::{Method, Resources, Results, Status, Volume};
 use super::labels;
 use super::namespaces::{self, Freshness};
+use super::pins;
 use super::points::{Phase, Point, Series};
 use super::selection::Selection;
 use super::server::{self, BACKUP, Ended, Location, Order, RESTORE, Server, before, is_under_way, listed, verdict};
 use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::RestoreEngine;
 use crate::engines::table::QuiesceOrder;
-use crate::ledger::{PinnedPoint, engine_object_name};
-use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Safety};
+use crate::ledger::{PinnedPoint, Record, engine_object_name};
+use crate::run::{EngineError, FirstUse, Journal, Listing, Pins, Points, Probe, Restore, Restored, Safety};
 use crate::store::StoreError;
 use crate::waiting::Patience;
+use crate::words::counted;
 
 /// Of how many points it is read what they hold: more than the newest is compared with.
 const DESCRIBED: usize = 32;
@@ -172,6 +174,9 @@ impl NamespaceRestore {
         };
         let why = match skipped {
             0 => "no object of the backup is selected".to_owned(),
+            1 => "the one object was there already and was skipped; existing_resource_policy = \"update\" changes it, \
+                  namespace_mapping restores elsewhere"
+                .to_owned(),
             skipped => format!(
                 "all {skipped} objects were there already and were skipped; existing_resource_policy = \"update\" changes \
                  them, namespace_mapping restores elsewhere"
@@ -204,7 +209,8 @@ impl NamespaceRestore {
             warnings.push(format!("the restore failed in part, which is accepted: {errors}"));
         }
         if point.phase == Phase::PartiallyFailed {
-            warnings.push(format!("{} is a backup that failed in part, with {} errors", point.name, point.errors));
+            let errors = counted(point.errors, "error", "errors");
+            warnings.push(format!("{} is a backup that failed in part, with {errors}", point.name));
         }
         let empty = self.selection.empty_volumes(contents.known());
         if !empty.is_empty() && !self.selection.without_content {
@@ -214,7 +220,7 @@ impl NamespaceRestore {
         warnings.extend(self.unlisted(point, contents).await?);
         if status.warnings > 0 {
             let lines = listed(&results.warnings.lines(), SHOWN).join("; ");
-            warnings.push(format!("Velero has {} warnings: {lines}", status.warnings));
+            warnings.push(format!("Velero has {}: {lines}", counted(status.warnings, "warning", "warnings")));
         }
         Ok(warnings)
     }
@@ -294,7 +300,9 @@ async fn first_use(bucket: &Bucket, all: &[Point]) -> Result<FirstUse, EngineErr
     Ok(match (all.len(), folders.as_slice()) {
         (0, []) => FirstUse::Proven,
         (0, folders) => FirstUse::NotProven(format!("the bucket holds data of Velero's: {}", folders.join(", "))),
-        (others, _) => FirstUse::NotProven(format!("the bucket holds {others} backups of other things")),
+        (others, _) => {
+            FirstUse::NotProven(format!("the bucket holds {} of other things", counted(others, "backup", "backups")))
+        }
     })
 }
 
@@ -351,6 +359,10 @@ impl Restore for NamespaceRestore {
         true
     }
 
+    fn pins(&self) -> Option<&dyn Pins> {
+        Some(self)
+    }
+
     async fn restore(&self, point: &PinnedPoint, again: bool, journal: &Journal) -> Result<Restored, EngineError> {
         let stored = self.stored(&point.id).await?;
         let contents = self.bucket.contents(&point.id).await.map_err(unread)?;
@@ -384,7 +396,13 @@ impl Restore for NamespaceRestore {
             }
         };
         let told = |error: EngineError| if changed { error.half_done() } else { error };
-        let ended = self.server.ended(&RESTORE, &name, journal).await.map_err(told)?;
+        let ended = match self.server.ended(&RESTORE, &name, journal).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let why = self.server.why_gone(&stored.name).await.map(|why| format!(": {why}")).unwrap_or_default();
+                return Err(told(EngineError { message: format!("{}{why}", error.message), ..error }));
+            }
+        };
         if modifier.is_some() {
             let Server { cluster, namespace, .. } = &self.server;
             if let Err(error) = cluster.delete(&Kind::CONFIG_MAP, namespace, &base, None).await {
@@ -416,6 +434,17 @@ impl Restore for NamespaceRestore {
                 listed(missing, SHOWN).join(", ")
             ))),
         }
+    }
+}
+
+#[async_trait]
+impl Pins for NamespaceRestore {
+    async fn pin(&self, journal: &Journal) -> Result<(), EngineError> {
+        pins::keep(&self.server, &self.location().await?, &journal.record().await).await
+    }
+
+    async fn unpin(&self, runs: &[Record]) -> Result<(), EngineError> {
+        pins::let_go(&self.server, runs).await
     }
 }
 

@@ -28,6 +28,7 @@ use crate::reference::Reference;
 use crate::run::Pause;
 use crate::shared::Shared;
 use crate::validators;
+use crate::words::ended;
 
 /// Namespaces to restore from a backup of Velero's.
 #[derive(Model, Clone, Debug, Default, PartialEq)]
@@ -281,7 +282,7 @@ fn looked<T>(cluster: &Cluster, result: std::result::Result<T, ClusterError>) ->
     match result {
         Ok(seen) => Ok(Some(seen)),
         Err(ClusterError::Unreachable { .. }) if cluster.unreachable() != Unreachable::Fail => Ok(None),
-        Err(error) => Err(Diagnostics::error("Unable to look at the target", format!("{error}."))),
+        Err(error) => Err(Diagnostics::error("Unable to look at the target", ended(error))),
     }
 }
 
@@ -317,6 +318,21 @@ async fn schedules_of(
 impl RestoreBlock for VeleroRestoreBlock {
     fn engine(&self) -> &'static str {
         ENGINE
+    }
+
+    fn restores(&self) -> String {
+        const SELECTS: [&str; 8] = [
+            "includedNamespaces",
+            "namespaceMapping",
+            "includedResources",
+            "excludedResources",
+            "includeClusterResources",
+            "labelSelector",
+            "orLabelSelectors",
+            "restorePVs",
+        ];
+        let spec = self.spec();
+        format!("{:?}", (SELECTS.map(|field| &spec[field]), self.schedule.text()))
     }
 
     /// Velero's namespace: that of the target may be what is lost.
@@ -376,7 +392,7 @@ impl RestoreBlock for VeleroRestoreBlock {
             return Ok(());
         };
         let failed = |error: &dyn std::error::Error| {
-            Diagnostics::error("Unable to remove what the drill left in the bucket", format!("{error}."))
+            Diagnostics::error("Unable to remove what the drill left in the bucket", ended(error))
         };
         match cluster.uid().await {
             Ok(uid) if Some(uid.as_str()) == server_uid => {}
@@ -419,9 +435,9 @@ impl RestoreBlock for VeleroRestoreBlock {
         };
         let namespace = self.namespace_of(source).into_known().unwrap_or_default();
         let Some(quiesce) = quiesce.resolve(&first(&selection)) else { return Ok(None) };
-        let schedules = schedules_of(&cluster, &namespace, &selection.destinations()).await.map_err(|error| {
-            Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
-        })?;
+        let schedules = schedules_of(&cluster, &namespace, &selection.destinations())
+            .await
+            .map_err(|error| Diagnostics::error("Unable to look for schedules that have to rest", ended(error)))?;
         let own = schedules.iter().map(|name| OwnSchedule::paused_in_spec(SCHEDULE, &namespace, name)).collect();
         let target = selection.destinations().join(",");
         Ok(Some(Box::new(KubernetesPause::new(cluster, quiesce, own).held_for(ENGINE, &target))))
@@ -442,7 +458,7 @@ impl RestoreBlock for VeleroRestoreBlock {
         let cluster = &site.server.cluster;
         let server_uid = cluster.uid().await.map_err(|error| {
             let path = Path::attribute(ENGINE).then("cluster");
-            Diagnostics::error_at(path, "Unable to reach the cluster", format!("{error}."))
+            Diagnostics::error_at(path, "Unable to reach the cluster", ended(error))
         })?;
         let ledger = site::ledger_of_runs(cluster, &site.server.namespace);
         let may_save = !source.is_read_only() && !shared.is_drill();

@@ -9,19 +9,19 @@ use super::backup_block::VeleroBackupBlock;
 use super::target::INSTALLED_BY;
 use super::template::VeleroTemplate;
 use crate::connections::kubernetes::{Cluster, DynamicObject, Kind};
-use crate::cron;
 use crate::engines::concepts::{
     BackupBlock, Blame, Failure, OpenBackup, ScheduleArguments, ScheduleBlock, TargetServer,
 };
 use crate::engines::declared::Declared;
 use crate::engines::kubernetes::alerts;
-use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, differs_in, server_of};
 use crate::engines::kubernetes::spec::{Spec, TextMap};
 use crate::reference::Reference;
 use crate::retention::Keep;
 use crate::run::History;
 use crate::shared::Shared;
 use crate::waiting::Patience;
+use crate::words::sentence;
 
 /// Schedules.
 pub const SCHEDULE: Kind = Kind::namespaced("velero.io", "v1", "Schedule", "schedules");
@@ -56,6 +56,11 @@ impl VeleroSchedule {
     /// The Schedule, but for its name.
     pub(super) fn body(&self, schedule: &ScheduleArguments<'_>) -> Value {
         let mut template = self.template.spec();
+        if let Some(fields) = template.as_object_mut() {
+            for field in NARROWS {
+                fields.entry(field).or_insert(Value::Null);
+            }
+        }
         template["storageLocation"] = schedule.target.name.text().unwrap_or_default().into();
         if let Some(ttl) = schedule.keep.and_then(ttl) {
             template["ttl"] = ttl.into();
@@ -72,6 +77,22 @@ impl VeleroSchedule {
         json!({ "spec": spec })
     }
 }
+
+/// By what a backup stores less. Somebody who sets one that the configuration leaves out turns protection off.
+const NARROWS: [&str; 12] = [
+    "excludedClusterScopedResources",
+    "excludedNamespaceScopedResources",
+    "excludedNamespaces",
+    "excludedResources",
+    "includedClusterScopedResources",
+    "includedNamespaceScopedResources",
+    "includedNamespaces",
+    "includedResources",
+    "labelSelector",
+    "orLabelSelectors",
+    "resourcePolicy",
+    "snapshotVolumes",
+];
 
 /// How long a backup is kept, as Velero writes it; none for a policy that it can't keep.
 fn ttl(keep: &Keep) -> Option<String> {
@@ -141,10 +162,7 @@ impl ScheduleBlock for VeleroSchedule {
             found.extend(Diagnostics::error_at(Path::attribute("retention"), "Retention that Velero can't keep", why));
         }
         if let Some(warning) = self.template.volume_warning() {
-            found.push(
-                Diagnostic::warning("What about the volumes?", format!("{}.", crate::jobs::sentence(warning)))
-                    .at(Path::attribute(ENGINE)),
-            );
+            found.push(Diagnostic::warning("What about the volumes?", sentence(warning)).at(Path::attribute(ENGINE)));
         }
         found
     }
@@ -159,8 +177,7 @@ impl ScheduleBlock for VeleroSchedule {
 
     fn alert_rules(&self, schedule: &ScheduleArguments<'_>) -> String {
         let name = schedule.name;
-        let zone = schedule.time_zone.unwrap_or("UTC");
-        let gap = cron::max_gap(schedule.cron.as_str(), zone, alerts::YEAR).ok();
+        let gap = alerts::gap(schedule.cron.as_str(), schedule.time_zone);
         let of = format!("{{schedule=\"{name}\"}}");
         alerts::rules(
             name,
@@ -168,6 +185,7 @@ impl ScheduleBlock for VeleroSchedule {
                 alerts::Rule {
                     alert: "DrBackupTooOld",
                     expr: alerts::older_than(&format!("max(velero_backup_last_successful_timestamp{of})"), gap),
+                    wait: alerts::SHORTLY,
                     summary: format!("No Velero backup of schedule {name} succeeded in time"),
                 },
                 alerts::Rule {
@@ -175,11 +193,13 @@ impl ScheduleBlock for VeleroSchedule {
                     expr: format!(
                         "increase(velero_backup_failure_total{of}[1h]) + increase(velero_backup_partial_failure_total{of}[1h]) > 0"
                     ),
+                    wait: alerts::SHORTLY,
                     summary: format!("A Velero backup of schedule {name} failed or is incomplete"),
                 },
                 alerts::Rule {
                     alert: "DrBackupAbsent",
                     expr: format!("absent(velero_backup_last_successful_timestamp{of})"),
+                    wait: alerts::SHORTLY,
                     summary: format!("Velero knows of no successful backup of schedule {name}"),
                 },
             ],
@@ -255,6 +275,10 @@ struct Enabled {
 
 #[async_trait]
 impl Settle for Enabled {
+    fn about_another(&self, wanted: &Wanted, live: &DynamicObject) -> Option<String> {
+        differs_in(wanted, live, &["spec.template.storageLocation"])
+    }
+
     /// The server looks at schedules once a minute; whether it took this one is seen by the next refresh.
     async fn settle(
         &self,

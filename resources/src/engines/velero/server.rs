@@ -15,6 +15,7 @@ use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::Counts;
 use crate::run::{EngineError, Journal};
 use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
+use crate::words::counted;
 
 /// Backups.
 pub static BACKUP: Kind = Kind::namespaced("velero.io", "v1", "Backup", "backups");
@@ -182,7 +183,7 @@ impl Server {
     /// alone: one that somebody else writes would be run again.
     pub async fn knows(&self, point: &Point, location: &Location) -> Result<(), EngineError> {
         if let Some(backup) = self.cluster.get(&BACKUP, &self.namespace, &point.name).await.map_err(before)? {
-            return self.same(&backup, point, location);
+            return self.stays(&backup, point, location);
         }
         let refuse = |why: String| {
             let message = format!("{} does not know the backup {} of its bucket: {why}", self.describe(), point.name);
@@ -206,14 +207,14 @@ impl Server {
         });
         tokio::select! {
             biased;
-            came = came => return self.same(&came.map_err(before)?, point, location),
+            came = came => return self.stays(&came.map_err(before)?, point, location),
             looked = looked => looked.map_err(before)?,
             () = clock::sleep(bound) => {
                 return refuse(format!("it did not look there within {} s; does its server run?", bound.as_secs()));
             }
         }
         match self.cluster.get(&BACKUP, &self.namespace, &point.name).await.map_err(before)? {
-            Some(backup) => self.same(&backup, point, location),
+            Some(backup) => self.stays(&backup, point, location),
             None => refuse("it has looked there twice and did not take it up; its server's log says why".to_owned()),
         }
     }
@@ -233,6 +234,27 @@ impl Server {
             at.unwrap_or_default(),
             location.name
         )))
+    }
+
+    /// Whether it is the point, and is not about to go.
+    fn stays(&self, backup: &DynamicObject, point: &Point, location: &Location) -> Result<(), EngineError> {
+        self.same(backup, point, location)?;
+        if !is_going(backup) {
+            return Ok(());
+        }
+        let date = Status::of(&backup.data).expiration.map(|date| format!(" (it expires at {date})"));
+        Err(EngineError::nothing_written(format!(
+            "{} is removing the backup {}{}: take another recovery point",
+            self.describe(),
+            point.name,
+            date.unwrap_or_default()
+        )))
+    }
+
+    /// What became of a backup whose Restore is gone.
+    pub async fn why_gone(&self, backup: &str) -> Option<String> {
+        let found = self.cluster.get(&BACKUP, &self.namespace, backup).await.ok()?;
+        found.as_ref().is_none_or(is_going).then(|| format!("the backup {backup} that it read was removed meanwhile"))
     }
 
     /// The object that an earlier attempt of the run made, if it is what is wanted.
@@ -405,6 +427,11 @@ pub fn is_of(object: &DynamicObject, key: &str) -> bool {
     object.metadata.labels.as_ref().and_then(|labels| labels.get(labels::RUN)).is_some_and(|run| run == key)
 }
 
+/// Whether Velero, or somebody else, is removing a backup.
+fn is_going(backup: &DynamicObject) -> bool {
+    Status::of(&backup.data).phase == "Deleting" || backup.metadata.deletion_timestamp.is_some()
+}
+
 /// Whether an object is not done yet.
 pub fn is_under_way(status: &Status) -> bool {
     !ENDED.contains(&status.phase.as_str()) && status.phase != "Deleting"
@@ -430,8 +457,7 @@ pub fn verdict(what: &str, status: &Status, complaints: &[String]) -> String {
     let why = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) };
     let errors = match status.errors {
         0 => String::new(),
-        1 => " with 1 error".to_owned(),
-        errors => format!(" with {errors} errors"),
+        errors => format!(" with {}", counted(errors, "error", "errors")),
     };
     format!("{what} ended {}{errors}{why}", status.phase)
 }

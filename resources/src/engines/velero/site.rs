@@ -12,6 +12,7 @@ use crate::connections::kubernetes::Cluster;
 use crate::ledger::{ConfigMapLedger, LedgerStore, StoreLedger};
 use crate::reference::{Place, Reference};
 use crate::shared::{Reached, Shared};
+use crate::words::ended;
 
 /// Where Velero is installed unless somebody says otherwise.
 const NAMESPACE: &str = "velero";
@@ -92,6 +93,6 @@ fn ledger_of_storage(
         _ => return Ok(Some(ledger_of_runs(cluster, namespace))),
     };
     let store = shared.clients.bucket(&connection, &bucket, &format!("{prefix}.dr"));
-    let store = store.map_err(|error| Diagnostics::error("Unable to reach the ledger", format!("{error}.")))?;
+    let store = store.map_err(|error| Diagnostics::error("Unable to reach the ledger", ended(error)))?;
     Ok(Some(Arc::new(StoreLedger::new(Arc::new(store), ""))))
 }

@@ -20,13 +20,14 @@ use crate::engines::concepts::{
     Blame, Failure, RegisteredBlock, TargetArguments, TargetBlock, TargetKind, TargetServer,
 };
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::objects::{Installer, Lent, Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Installer, Lent, Objects, Settle, Wanted, differs_in, server_of};
 use crate::engines::kubernetes::store_keys::{self, Keys};
 use crate::reference::Place;
 use crate::secret::Secret;
 use crate::shared::{Reached, Shared};
 use crate::validators;
 use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
+use crate::words::counted;
 
 /// What usually installs Velero.
 pub const INSTALLED_BY: Installer = Installer {
@@ -61,7 +62,7 @@ const LOOK: Duration = Duration::from_secs(2);
 ///
 /// It needs an S3 store. The keys that Velero uses are those of `store.credentials`, or `credentials_wo`, or in
 /// `existing_secret`; without any of them Velero uses what it was installed with.
-#[derive(Model, Clone, Debug, PartialEq)]
+#[derive(Model, Clone, Debug, Default, PartialEq)]
 pub struct VeleroTarget {
     /// The name of the Kubernetes connection in the provider block.
     #[dr(default = "default", validate = validators::reference_name)]
@@ -209,7 +210,8 @@ impl VeleroTarget {
         Ok(Some(Some(Wanted { kind: Kind::SECRET, name: REPOSITORY_SECRET.to_owned(), body, lasting: true })))
     }
 
-    fn location(&self, target: &TargetArguments<'_>, s3: &Bucket<'_>, has_keys: bool) -> Value {
+    /// The location, with the certificates in the words of a Velero that has `caCertRef`, or of one before 1.18.
+    fn location(&self, target: &TargetArguments<'_>, s3: &Bucket<'_>, has_keys: bool, by_reference: bool) -> Value {
         let mut config: Map<String, Value> = Map::new();
         config.insert("region".into(), s3.connection.region.clone().into());
         if let Some(endpoint) = s3.connection.engine_endpoint.as_ref().or(s3.connection.endpoint.as_ref()) {
@@ -227,8 +229,14 @@ impl VeleroTarget {
         if !s3.prefix.is_empty() {
             storage["prefix"] = s3.prefix.into();
         }
-        if s3.connection.ca_pem.is_some() {
-            storage["caCertRef"] = json!({ "name": Self::secret_name(target.name), "key": CA_KEY });
+        match &s3.connection.ca_pem {
+            Some(_) if by_reference => {
+                storage["caCertRef"] = json!({ "name": Self::secret_name(target.name), "key": CA_KEY });
+                // Velero uses no location that has both.
+                storage["caCert"] = Value::Null;
+            }
+            Some(ca_pem) => storage["caCert"] = STANDARD.encode(ca_pem).into(),
+            None => {}
         }
         // Whatever the configuration leaves out of these would turn protection off.
         let access = if target.read_only { "ReadOnly" } else { "ReadWrite" };
@@ -369,7 +377,8 @@ impl RegisteredBlock for VeleroTarget {
         let Some(repository) = self.repository_secret(shared)? else { return Ok(None) };
         let has_keys = keys.is_some() || self.credentials_wo_version.is_known();
         let s3 = Bucket { connection: &connection, bucket: &bucket, prefix: &prefix };
-        let location = self.location(target, &s3, has_keys);
+        let location = self.location(target, &s3, has_keys, true);
+        let older = connection.ca_pem.is_some().then(|| self.location(target, &s3, has_keys, false));
         let settle = Box::new(Available {
             name: target.name.to_owned(),
             secret: secret.as_ref().map(|secret| secret.name.clone()),
@@ -386,6 +395,7 @@ impl RegisteredBlock for VeleroTarget {
         let mut objects = Objects::new(cluster, namespace, wanted, INSTALLED_BY, shared.waiting.clone(), settle);
         objects.force = self.force_conflicts == Attr::Known(true);
         objects.lent = self.lent();
+        objects.older = older;
         Ok(Some(Box::new(objects)))
     }
 
@@ -445,6 +455,10 @@ impl Available {
 
 #[async_trait]
 impl Settle for Available {
+    fn about_another(&self, wanted: &Wanted, live: &DynamicObject) -> Option<String> {
+        differs_in(wanted, live, &["spec.objectStorage.bucket", "spec.objectStorage.prefix"])
+    }
+
     async fn settle(
         &self,
         cluster: &Cluster,
@@ -525,22 +539,23 @@ fn expired(points: &[Point], now: jiff::Timestamp) -> Result<Vec<String>> {
         let expires = point.expires.as_deref().and_then(|expires| expires.parse::<jiff::Timestamp>().ok());
         expires.is_some_and(|expires| expires < now)
     };
-    let due = complete.iter().filter(is_due).count();
+    let count = complete.iter().filter(is_due).count();
+    let due = counted(count, "is", "are");
     match complete.first().filter(|newest| is_due(newest)) {
         Some(newest) => Err(Diagnostics::error_at(
             Path::attribute("access"),
             "Velero would delete the backups",
             format!(
-                "{due} of {} backups in the bucket are past their age, the newest ({}) too: Velero deletes them as soon as it \
-                 sees them. Register the bucket with `access = \"read_only\"`, restore what you need, and then make it \
+                "Of {} in the bucket {due} past the age that backups are kept for, the newest ({}) too: Velero deletes what is as \
+                 soon as it sees it. Register the bucket with `access = \"read_only\"`, restore what you need, and then make it \
                  \"read_write\".",
-                complete.len(),
+                counted(complete.len(), "backup", "backups"),
                 newest.name
             ),
         )),
-        None if due > 0 => Ok(vec![format!(
-            "{due} of {} backups in the bucket are past their age, and Velero deletes them as soon as it sees them",
-            complete.len()
+        None if count > 0 => Ok(vec![format!(
+            "Of {} in the bucket {due} past the age that backups are kept for, and Velero deletes what is as soon as it sees it",
+            counted(complete.len(), "backup", "backups")
         )]),
         None => Ok(Vec::new()),
     }
@@ -581,6 +596,21 @@ mod tests {
     fn point(name: &str, expires: &str) -> Point {
         let expires = Some(expires.to_owned());
         Point { phase: Phase::Complete, expires, ..Point::unreadable(name) }
+    }
+
+    #[test]
+    fn certificates_are_named_or_held_and_never_both() {
+        let connection = S3Connection { ca_pem: Some("pem".to_owned()), ..S3Connection::default() };
+        let s3 = Bucket { connection: &connection, bucket: "velero", prefix: "" };
+        let place = Place::Local { path: "/srv".to_owned() };
+        let target = TargetArguments { name: "docs", place: &place, credentials: &Attr::Null, read_only: false };
+        let storage = |by_reference| {
+            let location = VeleroTarget::default().location(&target, &s3, false, by_reference);
+            location["spec"]["objectStorage"].clone()
+        };
+        let named = json!({ "bucket": "velero", "caCertRef": { "name": "dr-docs", "key": "ca.pem" }, "caCert": null });
+        assert_eq!(storage(true), named);
+        assert_eq!(storage(false), json!({ "bucket": "velero", "caCert": "cGVt" }));
     }
 
     #[test]

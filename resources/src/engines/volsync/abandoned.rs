@@ -52,6 +52,6 @@ impl Leftovers {
         }
         let (cluster, watches) = (cluster.clone(), watches.clone());
         let (namespace, claim) = (namespace.clone(), claim.clone());
-        Mover { cluster, watches, namespace, claim, kind, jobs }.clear(name).await
+        Mover { cluster, watches, namespace, claim, kind, jobs }.clear(name).await.map(drop)
     }
 }

@@ -10,9 +10,7 @@ use super::{site, standing};
 use crate::connections::kubernetes::Kind;
 use crate::engines::restic::points::Point;
 use crate::engines::restic::restore::as_run_point;
-use crate::engines::restic::site::{Site, failure, unexpected};
-use crate::engines::restic::verify::Depth;
-use crate::engines::restic::worker::{Job, Outcome};
+use crate::engines::restic::site::{Site, failure};
 use crate::ledger::{PinnedPoint, engine_object_name};
 use crate::run::{Backup, BackupStored, EngineError, FirstUse, Held, Journal, Listing, Points, Probe, ReadBack};
 use crate::waiting::Patience;
@@ -49,7 +47,7 @@ impl ClaimBackup {
         let cleared = self.mover.clear(&name).await;
         let log = ended?;
         let id = saved(&log)?.to_owned();
-        cleared.map(|()| id)
+        cleared.map(|_| id)
     }
 
     /// Every run of VolSync's removes what it is not told to keep, and the schedule's own policy is for the schedule to apply.
@@ -140,16 +138,8 @@ impl Backup for ClaimBackup {
         )))
     }
 
-    async fn verify(&self, _: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
-        let depth = match depth {
-            ReadBack::None => return Ok(()),
-            ReadBack::Structure => Depth::Structure,
-            ReadBack::Data => Depth::Data,
-        };
-        match self.repository.order_with(Job::Verify { depth }, journal).await? {
-            Outcome::Verify(_) => Ok(()),
-            _ => Err(failure(&unexpected())),
-        }
+    async fn verify(&self, point: &PinnedPoint, depth: ReadBack, journal: &Journal) -> Result<(), EngineError> {
+        self.repository.read_back(point, depth, journal).await
     }
 
     /// The schedule's own source applies its policy with its next run.

@@ -14,6 +14,7 @@ use crate::engines::kubernetes::runs::OfNamespaces;
 use crate::ledger::{ConfigMapLedger, LedgerStore};
 use crate::reference::{Place, Reference};
 use crate::shared::Shared;
+use crate::words::ended;
 
 /// A claim to back up now, by a ReplicationSource of its own that is removed again and removes no snapshot: those are for
 /// the retention of the target's schedule.
@@ -70,7 +71,7 @@ impl BackupBlock for VolsyncBackupBlock {
             return Ok(None);
         };
         let storage = repository.ledger();
-        let storage = storage.map_err(|error| Diagnostics::error("Unable to reach the ledger", format!("{error}.")))?;
+        let storage = storage.map_err(|error| Diagnostics::error("Unable to reach the ledger", ended(error)))?;
         // Restores of this claim, out of those of the namespace.
         let ledger: Arc<dyn LedgerStore> = Arc::new(ConfigMapLedger::new(cluster.clone(), &namespace));
         let of_claim = OfNamespaces { ledger, namespaces: vec![format!("{namespace}/{claim}")] };

@@ -54,6 +54,11 @@ pub fn is_reader(pod: &DynamicObject) -> bool {
     is_mover(pod) && pod.metadata.name.as_deref().is_some_and(|name| name.contains("src-"))
 }
 
+/// Those of one object of VolSync's, whose Jobs are called `job`.
+pub fn is_of_job(pod: &DynamicObject, job: &str) -> bool {
+    pod.metadata.name.as_deref().and_then(|name| name.strip_prefix(job)).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// Takes the application down, which has to be all that uses the claim, and has its sources rest.
 pub struct SourcesPause {
     /// What does it.

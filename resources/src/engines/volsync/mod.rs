@@ -19,6 +19,7 @@ mod site;
 pub mod source;
 mod standing;
 pub mod target;
+mod writers;
 
 use crate::connections::kubernetes::Kind;
 use crate::engines::kubernetes::objects::Installer;

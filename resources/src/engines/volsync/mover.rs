@@ -87,7 +87,7 @@ impl Mover {
     /// here fails before anything is written.
     pub async fn make_way(&self, name: &str, journal: &Journal) -> Result<(), EngineError> {
         let begun = journal.record().await.engine_object.as_deref() == Some(name);
-        let cleared = self.clear(name).await;
+        let cleared = self.clear(name).await.map(drop);
         cleared.map_err(|error| EngineError { before_first_write: error.before_first_write || !begun, ..error })
     }
 
@@ -104,16 +104,20 @@ impl Mover {
         }
     }
 
-    /// Removes the object, and waits until its mover is gone too: what it writes later would be over what comes after.
-    pub async fn clear(&self, name: &str) -> Result<(), EngineError> {
+    /// Removes the object, and waits until its mover is gone too: what it writes later would be over what comes after. Says
+    /// whether there was a mover.
+    pub async fn clear(&self, name: &str) -> Result<bool, EngineError> {
         self.cluster.delete(&self.kind, &self.namespace, name, None).await.map_err(engine)?;
         let (mover, begun) = (format!("{}{name}", self.jobs), Instant::now());
+        let mut moved = false;
         loop {
             let object = self.cluster.get(&self.kind, &self.namespace, name).await.map_err(engine)?;
             let job = self.cluster.get(&Kind::JOB, &self.namespace, &mover).await.map_err(engine)?;
             let pods = pods_using(&self.cluster, &self.namespace, &self.claim).await?;
-            if object.is_none() && job.is_none() && !pods.iter().any(|pod| pod.starts_with(&mover)) {
-                return Ok(());
+            let moves = job.is_some() || pods.iter().any(|pod| pod.starts_with(&mover));
+            moved |= moves;
+            if object.is_none() && !moves {
+                return Ok(moved);
             }
             if begun.elapsed() > clock::scaled(GONE) {
                 let what = self.kind.called(&self.namespace, name);
@@ -123,10 +127,14 @@ impl Mover {
         }
     }
 
-    /// Waits until VolSync is done; the mover's log.
+    /// Waits until VolSync is done; the mover's log. An object that it never began with has changed nothing, if [`Self::clear`]
+    /// finds no mover of it.
     pub async fn ended(&self, name: &str, key: &str) -> Result<String, EngineError> {
+        self.ended_unless(name, key, Silence::of(self.cluster.waiting(), SILENCE)).await
+    }
+
+    async fn ended_unless(&self, name: &str, key: &str, mut silence: Silence) -> Result<String, EngineError> {
         let mut seen = Seen::default();
-        let mut silence = Silence::of(self.cluster.waiting(), SILENCE);
         let ended = self.watches.wait_for(&self.cluster, &self.kind, &self.namespace, |objects| {
             let goes_on = silence.goes_on(objects.get(name).and_then(synchronizing).is_some());
             step(objects, name, key, &mut seen).or((!goes_on).then_some(Ended::Crowded))
@@ -137,11 +145,11 @@ impl Mover {
             Ended::Failed(log) => Err(EngineError::new(format!("{what} failed: {}", last(&log)))),
             Ended::Refused(why) => Err(EngineError::new(format!("VolSync can't run {what}: {why}"))),
             Ended::Gone => Err(EngineError::new(format!("{what} was deleted by somebody while it ran"))),
-            Ended::Crowded => Err(EngineError::new(format!(
+            Ended::Crowded => Err(EngineError::nothing_written(format!(
                 "{what} is not worked on: {}",
                 too_many_wait("VolSync", SILENCE, INSTALLED_BY.depends_on)
             ))),
-            Ended::Untouched => Err(EngineError::new(format!(
+            Ended::Untouched => Err(EngineError::nothing_written(format!(
                 "VolSync has not begun with {what} for {} s: does it run?",
                 UNTOUCHED.as_secs()
             ))),
@@ -226,11 +234,23 @@ pub fn last(log: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::{DESTINATION, ENGINE};
     use super::*;
     use crate::engines::kubernetes::quiesce::tests::api::Api;
     use crate::ledger::{JobKind, PathLedger, Record};
+
+    /// One that restores the claim `apps/data`.
+    pub fn mover(api: &Api) -> Mover {
+        Mover {
+            cluster: api.cluster(),
+            watches: Watches::default(),
+            namespace: "apps".to_owned(),
+            claim: "data".to_owned(),
+            kind: DESTINATION,
+            jobs: "volsync-dst-",
+        }
+    }
 
     fn object(status: Value) -> DynamicObject {
         serde_json::from_value(json!({ "metadata": { "name": "dr-docs-0011" }, "status": status })).unwrap()
@@ -251,14 +271,7 @@ mod tests {
     async fn what_can_not_be_cleared_is_a_failure_before_any_write_until_the_run_made_something() {
         let api = Api::new();
         api.forbid("DELETE", &DESTINATION);
-        let mover = Mover {
-            cluster: api.cluster(),
-            watches: Watches::default(),
-            namespace: "apps".to_owned(),
-            claim: "data".to_owned(),
-            kind: DESTINATION,
-            jobs: "volsync-dst-",
-        };
+        let mover = mover(&api);
         let folder = tempfile::tempdir().unwrap();
         let ledger = PathLedger::new(&folder.path().join("docs")).unwrap();
         let record = Record::new(JobKind::Restore, "0123456789abcdef", "docs", ENGINE, "apps/data");
@@ -268,6 +281,26 @@ mod tests {
         journal.engine_object("dr-docs-0123").await.unwrap();
         let error = mover.order("dr-docs-0123", &json!({}), &journal).await.unwrap_err();
         assert!(!error.before_first_write, "an earlier attempt's may still write: {error}");
+    }
+
+    #[tokio::test]
+    async fn what_volsync_never_began_with_has_changed_nothing_unless_there_was_a_mover() {
+        let api = Api::new();
+        let mover = Mover { watches: Watches::every(Duration::from_millis(5)), ..mover(&api) };
+        let _taken: Vec<_> = std::iter::from_fn(|| mover.cluster.waiting().take()).collect();
+        api.put(&DESTINATION, "apps", "dr-docs-0123", json!({ "metadata": { "name": "dr-docs-0123" } }));
+        let ended = mover.ended_unless("dr-docs-0123", "k", Silence::of(mover.cluster.waiting(), Duration::ZERO)).await;
+        assert!(ended.unwrap_err().before_first_write);
+        assert!(!mover.clear("dr-docs-0123").await.unwrap());
+        // A Job that VolSync made at the last moment goes with its object.
+        let job = json!({ "metadata": { "name": "volsync-dst-dr-docs-0123" } });
+        api.put(&Kind::JOB, "apps", "volsync-dst-dr-docs-0123", job);
+        let gone = api.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            gone.remove(&Kind::JOB, "apps", "volsync-dst-dr-docs-0123");
+        });
+        assert!(mover.clear("dr-docs-0123").await.unwrap());
     }
 
     #[test]

@@ -7,17 +7,16 @@ use super::claim::{self, Freshness, probe};
 use super::mover::{Mover, before, engine, last};
 use super::secret::{RepositorySecret, remove_copy, with_secret};
 use super::standing;
-use super::{DESTINATION, RUN_LABEL, site};
-use crate::connections::kubernetes::{ClusterError, Kind};
+use super::{DESTINATION, RUN_LABEL, site, writers};
+use crate::connections::kubernetes::{ClusterError, DynamicObject, Kind};
 use crate::engines::concepts::RestoreEngine;
 use crate::engines::kubernetes::owned;
 use crate::engines::kubernetes::quiesce::{refuse_in_use, until_unused};
 use crate::engines::restic::points::Point;
-use crate::engines::restic::repository::Found;
 use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::{Site, failure};
 use crate::ledger::{PinnedPoint, Record, engine_object_name};
-use crate::run::{EngineError, FirstUse, Journal, Listing, Points, Probe, Restore, Restored, Standing};
+use crate::run::{EngineError, Journal, Listing, Points, Probe, Restore, Restored, Standing};
 use crate::waiting::Patience;
 
 /// A claim to restore.
@@ -119,21 +118,7 @@ impl Points for ClaimRestore {
             true => crate::engines::restic::points::near_misses(&all, &series),
             false => Vec::new(),
         };
-        let unused = match self.repository.look().await.map_err(|error| failure(&error))? {
-            Found::Absent => true,
-            _ => all.is_empty() && self.repository.is_untouched().await.map_err(|error| failure(&error))?,
-        };
-        let first_use = match (points.is_empty(), unused) {
-            (false, _) => FirstUse::NotProven("there are points".to_owned()),
-            (true, true) => FirstUse::Proven,
-            (true, false) if all.is_empty() => {
-                FirstUse::NotProven("the repository holds data, and no points".to_owned())
-            }
-            (true, false) => {
-                let count = crate::engines::restic::points::count(all.len());
-                FirstUse::NotProven(format!("the repository holds {count} of other things"))
-            }
-        };
+        let first_use = self.repository.first_use(points.len(), all.len()).await?;
         let unreadable = crate::engines::restic::points::unreadable(&all);
         Ok(Listing { points, first_use, near_misses, unreadable })
     }
@@ -147,6 +132,7 @@ impl Points for ClaimRestore {
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {
         self.check_second(&self.repository, point).await?;
         self.secret.data().await?;
+        writers::refuse(&self.mover).await?;
         let found =
             self.mover.cluster.get(&Kind::PVC, &self.mover.namespace, &self.mover.claim).await.map_err(before)?;
         if found.is_none() && self.made_as.is_none() { Err(self.unmade()) } else { Ok(()) }
@@ -162,8 +148,12 @@ impl Restore for ClaimRestore {
     async fn restore(&self, point: &PinnedPoint, _: bool, journal: &Journal) -> Result<Restored, EngineError> {
         let record = journal.record().await;
         let name = engine_object_name(&record.name, &record.key);
-        let Mover { cluster, namespace, claim, .. } = &self.mover;
-        refuse_in_use(cluster, namespace, claim, claim::is_mover).await?;
+        let Mover { cluster, namespace, claim, jobs, .. } = &self.mover;
+        writers::refuse(&self.mover).await?;
+        writers::clear_dead(&self.mover, &record.key).await?;
+        let own = format!("{jobs}{name}");
+        let may = |pod: &DynamicObject| claim::is_reader(pod) || claim::is_of_job(pod, &own);
+        refuse_in_use(cluster, namespace, claim, may).await?;
         until_unused(cluster, namespace, claim, claim::is_reader).await?;
         let is_safety = record.safety_point.as_ref().is_some_and(|safety| safety.id == point.id);
         let is_copied = is_safety || !self.secret.is_in(cluster, namespace);
@@ -180,21 +170,24 @@ impl Restore for ClaimRestore {
         let spec = json!({ "trigger": { "manual": record.key }, "restic": restic });
         let ordered = async {
             if self.mover.is_ordered(&name, &spec, journal).await? {
-                return Ok(());
+                return Ok(false);
             }
             self.check_second(&repository, point).await?;
             self.mover.make_way(&name, journal).await?;
             let made = self.make_claim(&record.key).await?;
             let ordered = self.mover.make(&name, &spec, journal).await;
             // A claim that was made for it is there, and empty: the next attempt must not take it for what it was to restore.
-            ordered.map_err(|error| if made { error.half_done() } else { error })
+            ordered.map(|()| made).map_err(|error| if made { error.half_done() } else { error })
         };
-        if let Err(error) = ordered.await {
-            if is_copied {
-                remove_copy(cluster, namespace, &name).await;
+        let made = match ordered.await {
+            Ok(made) => made,
+            Err(error) => {
+                if is_copied {
+                    remove_copy(cluster, namespace, &name).await;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         if is_copied {
             owned::by(cluster, namespace, &name, &DESTINATION, &name).await;
         }
@@ -204,7 +197,9 @@ impl Restore for ClaimRestore {
         if is_copied {
             remove_copy(cluster, namespace, &name).await;
         }
-        check_log(&ended?, point)?;
+        let untouched = !made && matches!(cleared, Ok(false));
+        let log = ended.map_err(|error| if untouched { error } else { error.half_done() })?;
+        check_log(&log, point)?;
         cleared?;
         let stored = all(&repository).await?.into_iter().find(|stored| stored.id == point.id);
         let items = stored.and_then(|stored| stored.items).unwrap_or_default();

@@ -19,6 +19,7 @@ use crate::engines::concepts::{Look, OpenRestore, RestoreBlock, TargetServer};
 use crate::engines::kubernetes::abandoned;
 use crate::engines::kubernetes::drill::check_drill;
 use crate::engines::kubernetes::objects::server_of;
+use crate::engines::kubernetes::overwritten;
 use crate::engines::kubernetes::quiesce::{ClaimPause, KubernetesPause, OwnSchedule, QuiesceModel};
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
 use crate::ledger::{ConfigMapLedger, LedgerStore};
@@ -26,6 +27,7 @@ use crate::reference::Reference;
 use crate::run::{EngineError, Pause};
 use crate::shared::Shared;
 use crate::validators;
+use crate::words::ended;
 
 /// A claim to restore, by a ReplicationDestination that is removed again.
 ///
@@ -189,7 +191,7 @@ fn looked<T>(cluster: &Cluster, result: std::result::Result<T, ClusterError>) ->
     match result {
         Ok(seen) => Ok(Some(seen)),
         Err(ClusterError::Unreachable { .. }) if cluster.unreachable() != Unreachable::Fail => Ok(None),
-        Err(error) => Err(Diagnostics::error("Unable to look at the target", format!("{error}."))),
+        Err(error) => Err(Diagnostics::error("Unable to look at the target", ended(error))),
     }
 }
 
@@ -216,6 +218,10 @@ async fn sources_of(
 impl RestoreBlock for VolsyncRestoreBlock {
     fn engine(&self) -> &'static str {
         ENGINE
+    }
+
+    fn overwritten(&self, target: &str) -> String {
+        overwritten(target, self.enable_file_deletion == Attr::Known(true), "enable_file_deletion = true")
     }
 
     fn place(&self, source: &Reference) -> (Attr<String>, Attr<String>) {
@@ -324,7 +330,7 @@ impl RestoreBlock for VolsyncRestoreBlock {
         match standing::withdraw(&cluster, &namespace, name, key).await {
             Ok(()) | Err(ClusterError::MissingKind { .. } | ClusterError::NoNamespace { .. }) => Ok(()),
             Err(ClusterError::Unreachable { .. }) if cluster.unreachable() == Unreachable::Lost => Ok(()),
-            Err(error) => Err(Diagnostics::error("Unable to remove what was handed over", format!("{error}."))),
+            Err(error) => Err(Diagnostics::error("Unable to remove what was handed over", ended(error))),
         }
     }
 
@@ -359,9 +365,9 @@ impl RestoreBlock for VolsyncRestoreBlock {
             return Ok(None);
         };
         let Some(quiesce) = quiesce.resolve(&namespace) else { return Ok(None) };
-        let sources = sources_of(&cluster, &namespace, claim).await.map_err(|error| {
-            Diagnostics::error("Unable to look for schedules that have to rest", format!("{error}."))
-        })?;
+        let sources = sources_of(&cluster, &namespace, claim)
+            .await
+            .map_err(|error| Diagnostics::error("Unable to look for schedules that have to rest", ended(error)))?;
         let name = |source: &DynamicObject| source.metadata.name.clone();
         let own = sources.iter().filter_map(name);
         let own = own.map(|name| OwnSchedule::paused_in_spec(SOURCE, &namespace, &name)).collect();
@@ -396,11 +402,10 @@ impl RestoreBlock for VolsyncRestoreBlock {
             return Ok(None);
         };
         let server_uid = cluster.uid().await.map_err(|error| {
-            Diagnostics::error_at(self.connection(source).1, "Unable to reach the cluster", format!("{error}."))
+            Diagnostics::error_at(self.connection(source).1, "Unable to reach the cluster", ended(error))
         })?;
-        let storage = repository
-            .ledger()
-            .map_err(|error| Diagnostics::error("Unable to reach the ledger", format!("{error}.")))?;
+        let storage =
+            repository.ledger().map_err(|error| Diagnostics::error("Unable to reach the ledger", ended(error)))?;
         let ledger: Arc<dyn LedgerStore> = Arc::new(ConfigMapLedger::new(cluster.clone(), &namespace));
         let engine = Box::new(ClaimRestore {
             mover: Mover {
@@ -434,6 +439,13 @@ mod tests {
             access_modes: Attr::Known(vec!["ReadWriteOnce".into()]),
             ..VolsyncRestoreBlock::default()
         }
+    }
+
+    #[test]
+    fn a_plan_says_what_goes_and_what_stays() {
+        assert!(block().overwritten("wiki/data").contains("leaves there what the point does not hold"));
+        let deletes = VolsyncRestoreBlock { enable_file_deletion: Attr::Known(true), ..block() };
+        assert!(deletes.overwritten("wiki/data").contains("removes from it what the point does not hold"));
     }
 
     #[test]

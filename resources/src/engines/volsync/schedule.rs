@@ -13,7 +13,7 @@ use crate::clock;
 use crate::connections::kubernetes::{Cluster, DynamicObject};
 use crate::engines::concepts::{Blame, Failure, ScheduleArguments, ScheduleBlock, TargetServer};
 use crate::engines::declared::Declared;
-use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, server_of};
+use crate::engines::kubernetes::objects::{Objects, Settle, Wanted, differs_in, server_of};
 use crate::engines::kubernetes::{alerts, imported};
 use crate::engines::restic::restore::as_run_point;
 use crate::engines::restic::site::Site;
@@ -158,16 +158,19 @@ impl ScheduleBlock for VolsyncSchedule {
                 alerts::Rule {
                     alert: "DrBackupTooOld",
                     expr: format!("max(volsync_volume_out_of_sync{of}) > 0"),
+                    wait: alerts::SHORTLY,
                     summary: format!("No VolSync backup of schedule {name} succeeded in time"),
                 },
                 alerts::Rule {
                     alert: "DrBackupFailed",
                     expr: format!("increase(volsync_missed_intervals_total{of}[1h]) > 0"),
+                    wait: alerts::SHORTLY,
                     summary: format!("A VolSync backup of schedule {name} missed its time"),
                 },
                 alerts::Rule {
                     alert: "DrBackupAbsent",
                     expr: format!("absent(volsync_volume_out_of_sync{of})"),
+                    wait: alerts::SHORTLY,
                     summary: format!("VolSync knows nothing of schedule {name}"),
                 },
             ],
@@ -277,6 +280,10 @@ impl Taken {
 
 #[async_trait]
 impl Settle for Taken {
+    fn about_another(&self, wanted: &Wanted, live: &DynamicObject) -> Option<String> {
+        differs_in(wanted, live, &["spec.sourcePVC", "spec.restic.repository"])
+    }
+
     /// Its first run may take hours; whether it goes well is seen by the next refresh.
     async fn settle(
         &self,
@@ -307,7 +314,7 @@ impl Settle for Taken {
     ) -> std::result::Result<(), Failure> {
         if let (None, Some(repository)) = (live, &self.runs_at_once) {
             // A backup job may begin beside it. Where we can't, VolSync makes it, as it would without us.
-            let _ = repository.make_for_others().await;
+            repository.make_ahead().await?;
         }
         if self.force || !live.is_some_and(rest::rests) {
             return Ok(());
@@ -338,6 +345,7 @@ impl Settle for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engines::kubernetes::testing::is_not_made_where_its_repository_vanished;
     use crate::retention::Within;
 
     #[test]
@@ -353,6 +361,16 @@ mod tests {
         let second =
             format!("Operation cannot be fulfilled on jobs.batch \"volsync-src-docs\": {CONFLICT} and try again");
         assert_eq!(taken.unavailable(&source(&second)), None);
+    }
+
+    #[tokio::test]
+    async fn m6_a_schedule_is_not_made_where_its_repository_vanished() {
+        is_not_made_where_its_repository_vanished(SOURCE, |repository| Taken {
+            name: "docs".to_owned(),
+            force: false,
+            runs_at_once: Some(repository),
+        })
+        .await;
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::ledger::{JobKind, Record, Verdict};
 use crate::run::{Point, PointKind, PointSources, Probe, RunError, TargetState};
+use crate::words::counted;
 
 /// What `first_backup` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,12 +52,12 @@ pub fn doubt(points: &[Point], probe: &Probe, records: &[Record]) -> Option<Stri
     if count == 0 || records.iter().any(was_read) || was_restored(probe, records) {
         return None;
     }
-    let plural = if count == 1 { "" } else { "s" };
     Some(format!(
-        "{}, and there is no telling whether it is what the {count} older recovery point{plural} hold: its file \
+        "{}, and there is no telling whether it is what the {} hold: its file \
          system does not say when it was made, and no record that a backup has read it. If it was made anew, restore it before \
          older points go",
-        probe.evidence
+        probe.evidence,
+        counted(count, "older recovery point", "older recovery points")
     ))
 }
 

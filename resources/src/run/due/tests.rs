@@ -145,7 +145,7 @@ fn a_target_that_is_not_mounted_is_an_error_that_says_so_unless_triggers_changed
     let error = due(Some(&unknown), &planned(), at(2000)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "it can't be told whether /srv/docs is lost: is it mounted? Change `triggers` to restore here"
+        "it can't be told whether /srv/docs is lost: is it mounted? Mount it, or make the folder that it lies in; or change `triggers` to restore here"
     );
     let changed = Planned { triggers: Some(triggers(&[("disk", Some("new"))])), ..planned() };
     assert_eq!(change(&unknown, &changed), Change::Run);
@@ -333,4 +333,12 @@ fn ages_and_sizes_are_in_units_that_people_use() {
     assert_eq!(in_units(1023), "1023 B");
     assert_eq!(in_units(1536), "1.5 KiB");
     assert_eq!(in_units(41 << 30), "41.0 GiB");
+}
+
+#[test]
+fn a_point_of_the_future_is_called_one() {
+    let before = seen(TargetState::Missing, LastRun::Failed);
+    let said = |now: i64| due(Some(&before), &planned(), at(now)).unwrap().warnings.concat();
+    assert!(said(940).contains("00:16:40Z, 0s old, "), "{}", said(940));
+    assert!(said(400).contains("00:16:40Z, 10m in the future: a clock is or was wrong, "), "{}", said(400));
 }

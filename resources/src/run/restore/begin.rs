@@ -31,17 +31,16 @@ impl Run<'_> {
             biased;
             result = self.run(found) => result,
             () = self.parts.cancel.cancelled() => {
-                let record = self.journal.record().await;
-                let aftermath = self.parts.engine.interrupted();
-                Err(RunError::Interrupted { key: record.key, phase: record.phase, aftermath })
+                Err(RunError::interrupted(self.journal.interrupted(), self.parts.engine.interrupted()))
             }
             () = self.journal.lost() => Err(LedgerError::LeaseLost { key: self.job.key() }.into()),
         }
     }
 
     async fn run(&self, found: Option<Record>) -> Result<RestoreResult, RunError> {
-        self.let_others_end().await?;
-        let found = self.see_half(found).await?;
+        self.say_that_it_waits(found.as_ref()).await?;
+        let other = self.let_others_end().await?;
+        let found = self.see_half(found, other.as_ref()).await?;
         if let Some(record) = found.as_ref().filter(|_| !self.half()) {
             if is_restored(record) && record.phase == Phase::Undoing && is_there(record, &self.probe().await?) {
                 return self.finish_undoing().await;
@@ -63,8 +62,8 @@ impl Run<'_> {
     }
 
     /// Sees whether the target is half written, by this run or by others. The record as it was found; one of a target that was
-    /// replaced since is a failure without consequences.
-    async fn see_half(&self, found: Option<Record>) -> Result<Option<Record>, RunError> {
+    /// replaced since is a failure without consequences, and so is one that another run has filled meanwhile.
+    async fn see_half(&self, found: Option<Record>, other: Option<&Record>) -> Result<Option<Record>, RunError> {
         let mut others = self.others(Record::left_half).await?;
         let mut own = found.as_ref().is_some_and(Record::left_half);
         if !own && others.is_empty() {
@@ -73,14 +72,16 @@ impl Run<'_> {
         let probe = self.probe().await?;
         others.retain(|record| !is_replaced(record, &probe));
         let mut found = found;
-        if let Some(record) = found.as_mut().filter(|record| own && is_replaced(record, &probe)) {
+        let filled = other.is_some_and(is_restored);
+        if let Some(record) = found.as_mut().filter(|record| own && (filled || is_replaced(record, &probe))) {
             own = false;
             self.journal.end(Phase::Done, Verdict::Failed).await?;
             *record = self.journal.record().await;
         }
         self.half.store(own || !others.is_empty(), Ordering::Relaxed);
+        let elsewhere = |record: &Record| self.job.locality.as_ref().is_some_and(|here| here.is_elsewhere(record));
         let unsaved = match found.as_ref().filter(|_| own) {
-            Some(record) => record.unsaved || !self.is_still_down(record).await,
+            Some(record) => record.unsaved || elsewhere(record) || !self.is_still_down(record).await,
             None => !others.is_empty(),
         };
         self.unsaved.store(unsaved, Ordering::Relaxed);
@@ -140,6 +141,7 @@ impl Run<'_> {
 
     /// Everything is restored and checked, only what is around it was not yet changed back.
     async fn finish_undoing(&self) -> Result<RestoreResult, RunError> {
+        self.journal.enter(Phase::Undoing).await?;
         let mut late = self.undo_all().await?;
         late.extend(self.settled().await);
         self.journal.end(Phase::Done, Verdict::Restored).await?;
@@ -163,6 +165,7 @@ impl Run<'_> {
         let last_run = found.as_ref().map_or(LastRun::None, Record::last_run);
         let ended = last_run == LastRun::Succeeded || found.as_ref().is_some_and(is_restored);
         let handed_over = found.as_ref().is_some_and(|record| record.verdict == Some(Verdict::HandedOver));
+        let may_wait = !self.parts.ledger.lease_covers_target();
         self.journal
             .change(|record| {
                 record.attempt += 1;
@@ -181,6 +184,7 @@ impl Run<'_> {
                 }
                 record.unsaved = unsaved;
                 record.restores = Some(self.job.restores.clone());
+                record.host = self.job.locality.as_ref().map(|locality| locality.host.clone());
                 let anew = last_run == LastRun::Failed && !half;
                 if anew || half_of_others {
                     // What came since is saved anew, or was saved by who left it half: it is what a roll back would have to
@@ -198,6 +202,7 @@ impl Run<'_> {
                     // Also what another run has half written: killed before it writes itself, this one knows it still.
                     record.phase = Phase::Writing;
                 }
+                record.waits = may_wait && record.phase != Phase::Recorded;
             })
             .await?;
         Ok(())

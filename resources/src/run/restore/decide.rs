@@ -1,9 +1,10 @@
 //! Whether a restore is due, and which point it takes.
 
 use super::begin::Run;
-use super::{OnMissing, RestoreJob, RestoreResult, RunError};
+use super::{Memory, OnMissing, RestoreJob, RestoreResult, RunError};
 use crate::ledger::{PinnedPoint, Record};
 use crate::run::{FirstUse, Listing, NoPoint, PointChoice, Probe, TargetState};
+use crate::store::siblings::Siblings;
 
 /// What was decided before anything is touched.
 pub(super) enum Decision {
@@ -26,7 +27,9 @@ pub(super) fn when(job: &RestoreJob, probe: &Probe) -> Result<Result<String, Not
         Some(true) => Ok(Ok(probe.evidence.clone())),
         Some(false) => {
             let because = format!("{}: `when` is not met", probe.evidence);
-            Ok(Err(Nothing { outcome: super::Outcome::NotNeeded, because, warning: None }))
+            let said = "Nothing was restored, though the plan said that it would be";
+            let warning = job.approved.is_some().then(|| format!("{said}: {}", probe.evidence));
+            Ok(Err(Nothing { outcome: super::Outcome::NotNeeded, because, warning }))
         }
         None => {
             let (target, evidence) = (job.target.clone(), probe.evidence.clone());
@@ -60,29 +63,89 @@ fn find(listing: &Listing, id: &str) -> Option<PinnedPoint> {
     listing.points.iter().find(|point| point.id == id).map(|point| point.pinned())
 }
 
+/// Picks the point out of a listing: what the plan showed, the pin of an earlier attempt, or what `recovery_point` says.
+pub(super) async fn point(
+    job: &RestoreJob,
+    record: Option<&Record>,
+    listing: &Listing,
+    half: bool,
+    probe: &Probe,
+    memory: &Memory<'_>,
+) -> Result<Decision, RunError> {
+    let exact = matches!(job.recovery_point, PointChoice::Id(_));
+    let warning = listing.damage().filter(|_| !exact);
+    if let Some(approved) = &job.approved {
+        let point = find(listing, approved).ok_or_else(|| RunError::PointGone { id: approved.clone() })?;
+        return Ok(Decision::Restore { point, because: "as the plan showed".into(), warning });
+    }
+    if let Some(point) = pinned(job, record, listing, half)? {
+        return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into(), warning });
+    }
+    match listing.choose(&job.recovery_point, job.when, probe.born) {
+        Ok(chosen) => {
+            let (point, because) = (chosen.point.pinned(), chosen.because);
+            Ok(Decision::Restore { point, because, warning })
+        }
+        Err(NoPoint::None) if job.on_missing == OnMissing::Skip => first_use(job, listing, memory).await,
+        Err(reason) => Err(RunError::NoPoint { reason, near_misses: listing.near_misses.clone() }),
+    }
+}
+
+/// Starting empty needs proof that nothing was ever stored.
+async fn first_use(job: &RestoreJob, listing: &Listing, memory: &Memory<'_>) -> Result<Decision, RunError> {
+    let near_misses = listing.near_misses.clone();
+    let reason = match (&listing.first_use, memory.storage) {
+        (FirstUse::NotProven(reason), _) => Some(reason.clone()),
+        (FirstUse::Proven, None) => Some("the storage keeps no memory of earlier backups".to_owned()),
+        (FirstUse::Proven, Some(storage)) if storage.seen(&job.series).await? => {
+            Some("a backup was stored here before, and its points are gone".to_owned())
+        }
+        (FirstUse::Proven, Some(_)) => meant_another(memory.siblings).await,
+    };
+    if let Some(reason) = reason {
+        return Err(RunError::NotFirstUse { reason, near_misses });
+    }
+    let near = if near_misses.is_empty() { String::new() } else { format!(". Nearby: {}", near_misses.join("; ")) };
+    Ok(Decision::Nothing(Nothing {
+        outcome: super::Outcome::SkippedNoPoints,
+        because: "the storage holds no recovery point and no data, and no backup was ever stored in it".into(),
+        warning: Some(format!(
+            "nothing is restored to {}, which starts empty: there is no recovery point yet{near}",
+            job.target
+        )),
+    }))
+}
+
+/// Why a prefix with nothing in it is no proof.
+async fn meant_another(siblings: Option<&Siblings>) -> Option<String> {
+    let siblings = siblings?;
+    let meant = match siblings.mistyped().await {
+        Ok(meant) => meant?,
+        Err(error) => return Some(format!("what lies beside the prefix can't be listed: {error}")),
+    };
+    let prefix = &siblings.prefix;
+    Some(format!(
+        "nothing is in the prefix `{prefix}`, and `{meant}` beside it holds backups. Correct the prefix of the target. If \
+         it is right, leave this restore out until the first backup is stored"
+    ))
+}
+
+/// The target beside what restores of it left: that of the job, and where only a part of it is there those of others.
+pub(super) fn beside<'a>(probe: Probe, own: Option<&Record>, others: impl Iterator<Item = &'a Record>) -> Probe {
+    let probe = probe.beside(own);
+    match probe.state {
+        TargetState::Partial => others.fold(probe, |probe, record| probe.beside(Some(record))),
+        _ => probe,
+    }
+}
+
 impl Run<'_> {
-    /// Picks the point: the pin of an earlier attempt, what the plan showed, or what `recovery_point` says.
+    /// Lists the points and picks one.
     pub(super) async fn resolve(&self, record: Option<&Record>, probe: &Probe) -> Result<Decision, RunError> {
         let listed = self.parts.engine.list().await;
         let listing =
             listed.map_err(|source| RunError::BeforeWriting { step: "listing the recovery points", source })?;
-        let exact = matches!(self.job.recovery_point, PointChoice::Id(_));
-        let warning = listing.damage().filter(|_| !exact);
-        if let Some(approved) = &self.job.approved {
-            let point = find(&listing, approved).ok_or_else(|| RunError::PointGone { id: approved.clone() })?;
-            return Ok(Decision::Restore { point, because: "as the plan showed".into(), warning });
-        }
-        if let Some(point) = pinned(self.job, record, &listing, self.half())? {
-            return Ok(Decision::Restore { point, because: "pinned by an earlier attempt".into(), warning });
-        }
-        match listing.choose(&self.job.recovery_point, self.job.when, probe.born) {
-            Ok(chosen) => {
-                let (point, because) = (chosen.point.pinned(), chosen.because);
-                Ok(Decision::Restore { point, because, warning })
-            }
-            Err(NoPoint::None) if self.job.on_missing == OnMissing::Skip => self.first_use(listing).await,
-            Err(reason) => Err(RunError::NoPoint { reason, near_misses: listing.near_misses }),
-        }
+        point(self.job, record, &listing, self.half(), probe, &self.parts.memory).await
     }
 
     /// That another point is taken than the one that an earlier attempt was pinned to, for people.
@@ -96,45 +159,6 @@ impl Run<'_> {
                  written nothing, so {taken} of {of} is taken instead"
             )
         })
-    }
-
-    /// Starting empty needs proof that nothing was ever stored.
-    async fn first_use(&self, listing: Listing) -> Result<Decision, RunError> {
-        let near_misses = listing.near_misses;
-        let reason = match (listing.first_use, self.parts.storage) {
-            (FirstUse::NotProven(reason), _) => Some(reason),
-            (FirstUse::Proven, None) => Some("the storage keeps no memory of earlier backups".to_owned()),
-            (FirstUse::Proven, Some(storage)) if storage.seen(&self.job.series).await? => {
-                Some("a backup was stored here before, and its points are gone".to_owned())
-            }
-            (FirstUse::Proven, Some(_)) => self.meant_another().await,
-        };
-        if let Some(reason) = reason {
-            return Err(RunError::NotFirstUse { reason, near_misses });
-        }
-        let near = if near_misses.is_empty() { String::new() } else { format!(". Nearby: {}", near_misses.join("; ")) };
-        Ok(Decision::Nothing(Nothing {
-            outcome: super::Outcome::SkippedNoPoints,
-            because: "the storage holds no recovery point and no data, and no backup was ever stored in it".into(),
-            warning: Some(format!(
-                "nothing is restored to {}, which starts empty: there is no recovery point yet{near}",
-                self.job.target
-            )),
-        }))
-    }
-
-    /// Why a prefix with nothing in it is no proof.
-    async fn meant_another(&self) -> Option<String> {
-        let siblings = self.parts.siblings?;
-        let meant = match siblings.mistyped().await {
-            Ok(meant) => meant?,
-            Err(error) => return Some(format!("what lies beside the prefix can't be listed: {error}")),
-        };
-        let prefix = &siblings.prefix;
-        Some(format!(
-            "nothing is in the prefix `{prefix}`, and `{meant}` beside it holds backups. Correct the prefix of the target. If \
-             it is right, leave this restore out until the first backup is stored"
-        ))
     }
 
     /// Notes that nothing is restored, after changing back what an earlier attempt may have changed.

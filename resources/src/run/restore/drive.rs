@@ -6,7 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use super::begin::{Run, is_restored};
 use super::decide::{self, Decision};
 use super::{LastRun, Outcome, QuiesceOrder, RestoreResult, RunError};
-use crate::ledger::{Counts, LedgerError, Phase, PinnedPoint, Record, Verdict};
+use crate::ledger::{self, Counts, LedgerError, Phase, PinnedPoint, Record, Verdict};
 use crate::run::around::{self, HoldError};
 use crate::run::{EngineError, Pause, Probe, TargetState};
 
@@ -68,7 +68,10 @@ impl Run<'_> {
         }
         self.journal.pin(point.clone()).await?;
         self.keep_points().await;
-        if self.let_others_end().await? && !self.half() {
+        self.remember_use().await;
+        let other = self.let_others_end().await?;
+        self.see_filled(other.as_ref()).await?;
+        if other.is_some() && !self.half() {
             let pinned = self.journal.record().await;
             return Box::pin(self.drive(Some(pinned))).await;
         }
@@ -92,19 +95,20 @@ impl Run<'_> {
 
     /// Looks at the target, beside what restores of it left.
     async fn look(&self, found: Option<&Record>) -> Result<Probe, Failure> {
-        let probe = self.probe().await?.beside(found);
-        if probe.state != TargetState::Partial {
-            return Ok(probe);
-        }
-        let others = self.others(is_restored).await?;
-        Ok(others.iter().fold(probe, |probe, record| probe.beside(Some(record))))
+        let probe = self.probe().await?;
+        let others = match probe.state {
+            TargetState::Partial => self.others(is_restored).await?,
+            _ => Vec::new(),
+        };
+        Ok(decide::beside(probe, found, others.iter()))
     }
 
     /// Pauses the schedule, takes the application down, saves the target: the last two in the engine's order.
     async fn prepare(&self, probe: &Probe) -> Result<(), Failure> {
+        // First of all: from now on nobody takes this one for a run that waits.
+        self.journal.enter(Phase::Paused).await?;
         self.inherit_debts().await?;
         self.keep_points().await;
-        self.journal.enter(Phase::Paused).await?;
         if let Some(pause) = self.parts.pause {
             let others = self.holders().await?;
             let wanted = pause.schedule().await.map_err(step("looking at the schedule"))?;
@@ -188,11 +192,19 @@ impl Run<'_> {
         let kept = pins.pin(&self.journal).await;
         *self.unkept() = kept.err().map(|error| {
             format!(
-                "the storage could not be told to keep the recovery points of this restore ({}): until it had ended, the \
-                 retention of a job might have removed them",
+                "the storage could not be told to keep the recovery points of this restore ({}): until it had ended, \
+                 retention might have removed them",
                 error.message
             )
         });
+    }
+
+    /// What is restored was stored: whoever finds the storage empty later must not take that for its first use. Schedules
+    /// store without us.
+    async fn remember_use(&self) {
+        if let (Some(storage), Some(_)) = (self.parts.memory.storage, self.parts.safety) {
+            ledger::remember(storage, &self.job.series).await;
+        }
     }
 
     fn unkept(&self) -> MutexGuard<'_, Option<String>> {

@@ -1,9 +1,10 @@
 //! What a run would do as things are, for a plan.
 
 use super::begin::{already_ended, is_replaced, is_restored, is_there, restored_else, standing};
-use super::{OnMissing, Outcome, RestoreJob, RunError, decide};
-use crate::ledger::{JobKind, LastRun, PinnedPoint, Record};
-use crate::run::{FirstUse, Listing, NoPoint, Probe, TargetState};
+use super::decide::{self, Decision};
+use super::{Memory, Outcome, RestoreJob, RunError};
+use crate::ledger::{LastRun, PinnedPoint, Record};
+use crate::run::{Listing, Probe};
 
 /// What a run would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,14 +15,18 @@ pub enum Foreseen {
     Nothing(String),
 }
 
-/// What a run would do with the records of its ledger, its points and its target as they are; an error where it would fail.
-/// Pure: what a run asks beyond that, it may still stumble over.
-pub fn foresee(job: &RestoreJob, records: &[Record], listing: &Listing, probe: &Probe) -> Result<Foreseen, RunError> {
+/// What a run would do with the records of its ledger, its points, its target and what the storage remembers as they are; an error
+/// where it would fail. What a run asks beyond that, it may still stumble over.
+pub async fn foresee(
+    job: &RestoreJob,
+    records: &[Record],
+    listing: &Listing,
+    probe: &Probe,
+    memory: &Memory<'_>,
+) -> Result<Foreseen, RunError> {
     let key = job.key();
-    let (own, others): (Vec<&Record>, Vec<&Record>) = records
-        .iter()
-        .filter(|record| record.kind == JobKind::Restore && record.target == job.target)
-        .partition(|record| record.key == key);
+    let (own, others): (Vec<&Record>, Vec<&Record>) =
+        records.iter().filter(|record| job.concerns(record)).partition(|record| record.key == key);
     let own = own.first().copied();
     let half =
         own.into_iter().chain(others.iter().copied()).any(|record| record.left_half() && !is_replaced(record, probe));
@@ -29,24 +34,15 @@ pub fn foresee(job: &RestoreJob, records: &[Record], listing: &Listing, probe: &
         if let Some(nothing) = own.and_then(|record| adopted(job, record, probe)) {
             return Ok(Foreseen::Nothing(nothing));
         }
-        if let Err(nothing) = decide::when(job, &beside(probe, own, &others))? {
+        let restored = others.iter().copied().filter(|record| is_restored(record));
+        if let Err(nothing) = decide::when(job, &decide::beside(probe.clone(), own, restored))? {
             return Ok(Foreseen::Nothing(nothing.because));
         }
     }
     let pinned = own.filter(|record| record.last_run() != LastRun::Succeeded && !is_restored(record));
-    if let Some(point) = decide::pinned(job, pinned, listing, half)? {
-        return Ok(Foreseen::Restores(point));
-    }
-    let near_misses = || listing.near_misses.clone();
-    match (listing.choose(&job.recovery_point, job.when, probe.born), &listing.first_use) {
-        (Ok(chosen), _) => Ok(Foreseen::Restores(chosen.point.pinned())),
-        (Err(NoPoint::None), FirstUse::Proven) if job.on_missing == OnMissing::Skip => {
-            Ok(Foreseen::Nothing("there is no recovery point yet".to_owned()))
-        }
-        (Err(NoPoint::None), FirstUse::NotProven(reason)) if job.on_missing == OnMissing::Skip => {
-            Err(RunError::NotFirstUse { reason: reason.clone(), near_misses: near_misses() })
-        }
-        (Err(reason), _) => Err(RunError::NoPoint { reason, near_misses: near_misses() }),
+    match decide::point(job, pinned, listing, half, probe, memory).await? {
+        Decision::Restore { point, .. } => Ok(Foreseen::Restores(point)),
+        Decision::Nothing(nothing) => Ok(Foreseen::Nothing(nothing.because)),
     }
 }
 
@@ -57,42 +53,15 @@ fn adopted(job: &RestoreJob, record: &Record, probe: &Probe) -> Option<String> {
     outcome.map(|_| restored_else(job, record).unwrap_or_else(|| already_ended(record)))
 }
 
-/// The target beside what restores of it left.
-fn beside(probe: &Probe, own: Option<&Record>, others: &[&Record]) -> Probe {
-    let probe = probe.clone().beside(own);
-    match probe.state {
-        TargetState::Partial => {
-            others.iter().filter(|record| is_restored(record)).fold(probe, |probe, record| probe.beside(Some(record)))
-        }
-        _ => probe,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Phase, Triggers, Verdict};
-    use crate::run::{OnFailure, Point, PointChoice, PointKind, When};
+    use crate::ledger::{LedgerStore, PathLedger, Phase, Verdict};
+    use crate::run::{FirstUse, OnMissing, Point, PointChoice, PointKind, TargetState, When};
     use jiff::Timestamp;
 
     fn job(when: When) -> RestoreJob {
-        RestoreJob {
-            name: "docs".into(),
-            engine: "toy".into(),
-            server_uid: None,
-            target: "/srv/docs".into(),
-            triggers: Triggers::new(),
-            series: "docs".into(),
-            when,
-            on_missing: OnMissing::Fail,
-            on_failure: OnFailure::StayQuiesced,
-            recovery_point: PointChoice::Newest,
-            approved: None,
-            safety_backup: true,
-            perform: true,
-            restores: "all".into(),
-            rto: None,
-        }
+        RestoreJob { target: "/srv/docs".into(), when, restores: "all".into(), ..RestoreJob::for_tests() }
     }
 
     fn probe(state: TargetState) -> Probe {
@@ -118,6 +87,22 @@ mod tests {
 
     fn record(job: &RestoreJob, verdict: Option<Verdict>, phase: Phase) -> Record {
         Record { verdict, phase, incarnation: Some("this".into()), restores: Some("all".into()), ..job.fresh_record() }
+    }
+
+    /// What a run would do that asks nothing of the storage beside its points.
+    fn foresee(job: &RestoreJob, records: &[Record], listing: &Listing, probe: &Probe) -> Result<Foreseen, RunError> {
+        remembering(job, records, listing, probe, None)
+    }
+
+    fn remembering(
+        job: &RestoreJob,
+        records: &[Record],
+        listing: &Listing,
+        probe: &Probe,
+        storage: Option<&dyn LedgerStore>,
+    ) -> Result<Foreseen, RunError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(super::foresee(job, records, listing, probe, &Memory { storage, siblings: None }))
     }
 
     fn nothing(foreseen: Result<Foreseen, RunError>) -> String {
@@ -179,5 +164,20 @@ mod tests {
         assert!(list.damage().unwrap().contains("bcd, bce can't be read"));
         let only = foresee(&job(When::TargetMissing), &[], &listing(&[], &["bcd"]), &missing);
         assert!(only.unwrap_err().to_string().contains("the files of bcd"), "nothing else is there");
+    }
+
+    #[test]
+    fn an_empty_start_is_foreseen_only_where_a_run_makes_one() {
+        let job = RestoreJob { on_missing: OnMissing::Skip, ..job(When::TargetMissing) };
+        let (list, missing) =
+            (Listing { first_use: FirstUse::Proven, ..listing(&[], &[]) }, probe(TargetState::Missing));
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = PathLedger::new(&folder.path().join("docs")).unwrap();
+        let foreseen = || remembering(&job, &[], &list, &missing, Some(&ledger));
+        assert!(nothing(foreseen()).contains("no backup was ever stored"));
+        let seen = folder.path().join(".docs.dr/seen");
+        std::fs::create_dir_all(&seen).unwrap();
+        std::fs::write(seen.join(&job.series), "").unwrap();
+        assert!(foreseen().unwrap_err().to_string().contains("its points are gone"));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Cancel, Journal, Pause, PointChoice, Restore, RunError, Safety, When};
+use super::{Cancel, Journal, Locality, Pause, PointChoice, Restore, RunError, Safety, When};
 use crate::engines::table::QuiesceOrder;
 use crate::ledger::{Acquired, JobKind, LastRun, LedgerStore, PinnedPoint, Record, Triggers, Verdict, run_key};
 use crate::store::siblings::Siblings;
@@ -27,6 +27,8 @@ pub struct RestoreJob {
     pub server_uid: Option<String>,
     /// The target, as the run key names it.
     pub target: String,
+    /// Which target of that name, where several machines keep their records in one place.
+    pub locality: Option<Locality>,
     /// What makes it run again.
     pub triggers: Triggers,
     /// The series that it restores, as backup jobs mark it as seen.
@@ -52,14 +54,54 @@ pub struct RestoreJob {
 }
 
 impl RestoreJob {
+    /// One that restores the newest point to a volume of the toy engine's, for tests.
+    #[cfg(any(test, feature = "toy"))]
+    pub fn for_tests() -> Self {
+        RestoreJob {
+            name: "docs".into(),
+            engine: "toy".into(),
+            server_uid: None,
+            target: "volume".into(),
+            locality: None,
+            triggers: Triggers::new(),
+            series: "docs".into(),
+            when: When::TargetMissingOrEmpty,
+            on_missing: OnMissing::Fail,
+            on_failure: OnFailure::StayQuiesced,
+            recovery_point: PointChoice::Newest,
+            approved: None,
+            safety_backup: true,
+            perform: true,
+            restores: "all of it".into(),
+            rto: None,
+        }
+    }
+
     /// The key of the run.
     pub fn key(&self) -> String {
-        let uid = self.server_uid.as_deref();
+        let which = self.locality.as_ref().map(|locality| locality.which.as_str());
+        let uid = self.server_uid.as_deref().or(which);
         run_key(JobKind::Restore, &self.engine, uid, &self.target, &self.name, &self.triggers)
     }
 
     fn fresh_record(&self) -> Record {
-        Record::new(JobKind::Restore, &self.key(), &self.name, &self.engine, &self.target)
+        let record = Record::new(JobKind::Restore, &self.key(), &self.name, &self.engine, &self.target);
+        Record { which: self.locality.as_ref().map(|locality| locality.which.clone()), ..record }
+    }
+
+    /// Whether a record is about a restore to the same target.
+    fn concerns(&self, record: &Record) -> bool {
+        let of_name = record.kind == JobKind::Restore && record.target == self.target;
+        of_name && self.locality.as_ref().is_none_or(|locality| locality.is_that_of(record))
+    }
+
+    /// The record that says how the job stands: its own, unless a run with other triggers left its target half written or
+    /// something paused, which the job's next run has to put right.
+    pub fn standing<'a>(&self, records: &'a [Record]) -> Option<&'a Record> {
+        let key = self.key();
+        let left =
+            |record: &&Record| record.key != key && (record.left_half() || record.owes_undo()) && self.concerns(record);
+        records.iter().find(left).or_else(|| records.iter().find(|record| record.key == key))
     }
 }
 
@@ -91,10 +133,8 @@ pub enum OnFailure {
 pub struct RestoreParts<'a> {
     /// Where its record is.
     pub ledger: &'a dyn LedgerStore,
-    /// The ledger of the storage, which knows whether a series was ever backed up.
-    pub storage: Option<&'a dyn LedgerStore>,
-    /// What lies beside the storage, where it is a prefix of a bucket.
-    pub siblings: Option<&'a Siblings>,
+    /// What is known of the storage.
+    pub memory: Memory<'a>,
     /// The engine.
     pub engine: &'a dyn Restore,
     /// What is paused and taken down, where anything is.
@@ -105,6 +145,15 @@ pub struct RestoreParts<'a> {
     pub order: QuiesceOrder,
     /// The user's wish to stop, and the end of the timeout.
     pub cancel: Cancel,
+}
+
+/// What is known of the storage beside its points.
+#[derive(Clone, Copy, Default)]
+pub struct Memory<'a> {
+    /// The ledger of the storage, which knows whether a series was ever backed up.
+    pub storage: Option<&'a dyn LedgerStore>,
+    /// What lies beside the storage, where it is a prefix of a bucket.
+    pub siblings: Option<&'a Siblings>,
 }
 
 /// What came of a restore. A failure is an error.
@@ -208,7 +257,8 @@ pub async fn restore(job: &RestoreJob, parts: &RestoreParts<'_>) -> Result<Resto
         acquired = parts.ledger.acquire(&fresh) => acquired?,
         () = parts.cancel.cancelled() => {
             let phase = before.map_or(fresh.phase, |record| record.phase);
-            return Err(RunError::Interrupted { key: fresh.key, phase, aftermath: "nothing was begun here" });
+            let (key, aftermath) = (fresh.key, "nothing was begun here");
+            return Err(RunError::Interrupted { key, phase, aftermath, object: None });
         }
     };
     let Acquired { lease, found, waited } = acquired;

@@ -1,52 +1,96 @@
 //! Other runs of the same target: those that live are waited for, what dead ones left is taken on.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::LastRun;
-use super::begin::Run;
+use super::begin::{Run, is_restored};
 use crate::clock;
-use crate::ledger::{JobKind, LedgerError, Phase, Record, UndoStep, Verdict};
+use crate::ledger::{Acquired, LedgerError, LedgerStore, Phase, Record, UndoStep, Verdict};
 
 /// How long a run that has just made its record needs at most to begin or to see ours.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Between two looks whether a lease is renewed.
+const LOOK: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
-    /// Waits for other runs of the target, where a lease is one record's alone. Of two that begin at once, the one with the
-    /// smaller key goes first. Says whether one succeeded meanwhile: then everything has to be decided anew.
-    pub(super) async fn let_others_end(&self) -> Result<bool, LedgerError> {
+    /// Waits for other runs of the target, where a lease is one record's alone. Of two that have not begun, the one with the
+    /// smaller key goes first, and nobody waits for one that may wait for it. Gives the last that succeeded meanwhile: then
+    /// everything has to be decided anew.
+    pub(super) async fn let_others_end(&self) -> Result<Option<Record>, LedgerError> {
         if self.parts.ledger.lease_covers_target() {
-            return Ok(false);
+            return Ok(None);
         }
         let own = self.journal.key().await;
-        let mut succeeded = false;
+        let mut succeeded = None;
         for other in self.others(|other| other.last_run() == LastRun::Unfinished).await? {
-            if own < other.key && other.phase == Phase::Recorded {
-                clock::sleep(SETTLE).await;
-                let now = self.parts.ledger.read(&other.key).await?;
-                if now.is_none_or(|now| now.phase == Phase::Recorded) {
-                    continue;
-                }
-            }
-            let beside = self.parts.ledger.acquire_beside(&other).await?;
+            let beside = tokio::select! {
+                beside = self.parts.ledger.acquire_beside(&other) => beside?,
+                () = self.is_waited_for(&own, &other.key) => continue,
+            };
             beside.lease.release().await;
-            succeeded |= beside.found.is_some_and(|found| found.last_run() == LastRun::Succeeded);
+            succeeded = beside.found.filter(|found| found.last_run() == LastRun::Succeeded).or(succeeded);
         }
         Ok(succeeded)
     }
 
+    /// Resolves when another run of the target is seen not to have begun, and goes after this one. Never for one that goes before.
+    async fn is_waited_for(&self, own: &str, other: &str) {
+        if own > other {
+            std::future::pending::<()>().await;
+        }
+        let mut seen = false;
+        loop {
+            let now = self.parts.ledger.read(other).await;
+            let waits = now.is_ok_and(|now| now.is_none_or(|now| now.may_wait()));
+            if waits && seen {
+                return;
+            }
+            seen = waits;
+            clock::sleep(if waits { SETTLE } else { LOOK }).await;
+        }
+    }
+
+    /// Notes that this attempt may still wait, where an earlier one came so far that nobody could tell.
+    pub(super) async fn say_that_it_waits(&self, found: Option<&Record>) -> Result<(), LedgerError> {
+        let looks_begun = |record: &Record| !record.may_wait() && record.last_run() == LastRun::Unfinished;
+        match found.is_some_and(looks_begun) && !self.parts.ledger.lease_covers_target() {
+            true => self.journal.change(|record| record.waits = true).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Notes that another run has filled what was half, if it has.
+    pub(super) async fn see_filled(&self, other: Option<&Record>) -> Result<(), LedgerError> {
+        if !other.is_some_and(is_restored) || !self.half() {
+            return Ok(());
+        }
+        self.half.store(false, Ordering::Relaxed);
+        self.unsaved.store(false, Ordering::Relaxed);
+        self.journal.end(Phase::Done, Verdict::Failed).await
+    }
+
+    /// The lease of a run that ended or died. Of one that lives nothing: it waits for this one, and puts right itself what it owes.
+    async fn lease_of(&self, other: &Record) -> Result<Option<Acquired>, LedgerError> {
+        let ledger = self.parts.ledger;
+        match ledger.lease_covers_target() {
+            true => ledger.acquire_beside(other).await.map(Some),
+            false => tokio::select! {
+                acquired = ledger.acquire_beside(other) => acquired.map(Some),
+                () = renewed(ledger, &other.key) => Ok(None),
+            },
+        }
+    }
+
     /// Runs that died or failed may have left things paused, or half a target: this one takes both on, and closes them.
     pub(super) async fn inherit_debts(&self) -> Result<(), LedgerError> {
-        let mut others = self.others(|other| owes(other) || may_have_left_locks(other)).await?;
+        let mut others = self.others(owes).await?;
         // Of several that left it half, the last one knows what it was in its present place.
         others.sort_by_key(|other| std::cmp::Reverse(other.times.updated));
         for other in others {
-            let beside = self.parts.ledger.acquire_beside(&other).await?;
+            let Some(beside) = self.lease_of(&other).await? else { continue };
             // Its lease is ours now, so its process is dead, and what bears its mark is nobody's.
-            let found = beside.found.map(Record::buried);
-            if let Some(found) = found.as_ref().filter(|found| !owes(found)) {
-                beside.lease.write(found).await?;
-            }
-            if let Some(found) = found.filter(owes) {
+            if let Some(found) = beside.found.map(Record::buried).filter(owes) {
                 let owed: Vec<UndoStep> = found.undo.iter().filter(|step| !step.undone).cloned().collect();
                 let saved = found.safety_point.clone().filter(|_| self.half() && found.left_half());
                 self.journal
@@ -83,18 +127,13 @@ impl Run<'_> {
             Err(error) => Err(error.to_string()),
         };
         let error = gone.err()?;
-        Some(format!(
-            "retention keeps recovery points that this restore needed, although it has ended: {error}. The next backup of this machine \
-             tries to let them go again, or remove that file"
-        ))
+        Some(format!("retention keeps recovery points that this restore needed, although it has ended: {error}"))
     }
 
     pub(super) async fn others(&self, wanted: impl Fn(&Record) -> bool) -> Result<Vec<Record>, LedgerError> {
         let own = self.journal.key().await;
         let mut records = self.parts.ledger.list().await?;
-        records.retain(|record| {
-            record.kind == JobKind::Restore && record.target == self.job.target && record.key != own && wanted(record)
-        });
+        records.retain(|record| record.key != own && self.job.concerns(record) && wanted(record));
         Ok(records)
     }
 }
@@ -104,9 +143,20 @@ fn owes(record: &Record) -> bool {
     record.owes_undo() || record.left_half()
 }
 
-/// Whether locks in the storage may bear its mark.
-fn may_have_left_locks(record: &Record) -> bool {
-    record.mark.is_some() && record.last_run() != LastRun::Succeeded
+/// Resolves when somebody is seen to renew the lease of a run.
+async fn renewed(ledger: &dyn LedgerStore, key: &str) {
+    let holder = |record: &Record| record.lease.as_ref().map(|lease| lease.holder.clone());
+    let mut before: Option<Record> = None;
+    loop {
+        if let Ok(Some(now)) = ledger.read(key).await {
+            let goes_on = |before: &Record| *before != now && holder(before) == holder(&now);
+            if now.lease.is_some() && before.as_ref().is_some_and(goes_on) {
+                return;
+            }
+            before = Some(now);
+        }
+        clock::sleep(LOOK).await;
+    }
 }
 
 /// Adds the steps that are not known yet. What is known was written down by an attempt that had taken it on already.

@@ -20,7 +20,12 @@ const LOOK: Duration = Duration::from_secs(2);
 pub type IsPod = fn(&DynamicObject) -> bool;
 
 /// Refuses to write a claim that a pod uses, but for the engine's.
-pub async fn refuse_in_use(cluster: &Cluster, namespace: &str, claim: &str, is_own: IsPod) -> Result<(), EngineError> {
+pub async fn refuse_in_use(
+    cluster: &Cluster,
+    namespace: &str,
+    claim: &str,
+    is_own: impl Fn(&DynamicObject) -> bool,
+) -> Result<(), EngineError> {
     refuse(namespace, claim, using(cluster, namespace, claim).await?, is_own)
 }
 
@@ -43,7 +48,12 @@ pub async fn until_unused(cluster: &Cluster, namespace: &str, claim: &str, is_ow
     }
 }
 
-fn refuse(namespace: &str, claim: &str, mut pods: Vec<DynamicObject>, is_own: IsPod) -> Result<(), EngineError> {
+fn refuse(
+    namespace: &str,
+    claim: &str,
+    mut pods: Vec<DynamicObject>,
+    is_own: impl Fn(&DynamicObject) -> bool,
+) -> Result<(), EngineError> {
     pods.retain(|pod| !is_own(pod));
     if pods.is_empty() {
         return Ok(());

@@ -5,6 +5,7 @@ use dr_framework::{Attr, Diagnostic, Model, Path, Value};
 use super::entry::Entry;
 use super::kinds::{Manner, Quiescible, Verb};
 use crate::connections::kubernetes::Kind;
+use crate::words::ended;
 
 /// What is taken down before a restore writes, and brought back exactly as it was once the restore is checked.
 ///
@@ -42,7 +43,7 @@ fn judge(value: &Value, path: &Path, verb: Verb) -> Vec<Diagnostic> {
     let refusal = |(index, value): (usize, &Value)| {
         let Value::String(text) = value else { return None };
         let error = Entry::parse(text, verb).err()?;
-        Some(Diagnostic::error("Unusable entry", format!("{error}.")).at(path.clone().index(index)))
+        Some(Diagnostic::error("Unusable entry", ended(error)).at(path.clone().index(index)))
     };
     values.iter().enumerate().filter_map(refusal).collect()
 }

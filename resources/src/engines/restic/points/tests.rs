@@ -83,3 +83,14 @@ fn a_listing_agrees_with_restic_and_survives_a_damaged_file() {
     let points = list(&lab.open().unwrap(), lab.handle()).unwrap();
     assert_eq!(points.iter().map(|point| point.phase).collect::<Vec<_>>(), [Phase::Complete, Phase::Unreadable]);
 }
+
+#[test]
+fn a_safety_backup_that_lacks_something_is_incomplete() {
+    let tagged = |tags: &[&str]| {
+        let mut snapshot = SnapshotFile::default();
+        tags.iter().for_each(|tag| snapshot.tags.add((*tag).to_owned()));
+        Point::of("a", &snapshot).phase
+    };
+    assert_eq!(tagged(&[SAFETY_TAG]), Phase::Safety);
+    assert_eq!(tagged(&[SAFETY_TAG, INCOMPLETE_TAG]), Phase::Incomplete);
+}

@@ -1,9 +1,10 @@
 //! Making, finishing and opening repositories, beside the real restic.
 
 use super::*;
+use crate::engines::restic::source::BackupOptions;
 use crate::engines::restic::testing::{LOG_N, Lab};
 use crate::store::{Entry, Object, Put, StoreError};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 fn found(lab: &Lab) -> Found {
     lab.runtime.block_on(probe(lab.store.as_ref())).unwrap()
@@ -95,6 +96,49 @@ fn of_several_who_make_a_repository_at_once_one_does_and_its_key_stays() {
     }
 }
 
+#[test]
+fn on_a_store_that_ignores_conditions_one_key_stays_and_it_fits() {
+    let mut lab = Lab::new();
+    lab.store = Arc::new(Unconditional { store: lab.store.clone(), configs: 0.into() });
+    one_of_many_makes_it(&lab);
+    lab.restic_ok(&["check"]);
+}
+
+/// A store that takes every write, each of them slowly, and one configuration after the other.
+struct Unconditional {
+    store: Arc<dyn ObjectStore>,
+    configs: AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Unconditional {
+    fn describe(&self) -> String {
+        self.store.describe()
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<Object>, StoreError> {
+        self.store.get(name).await
+    }
+
+    async fn get_range(&self, name: &str, offset: u64, length: u64) -> Result<Bytes, StoreError> {
+        self.store.get_range(name, offset, length).await
+    }
+
+    async fn put(&self, name: &str, bytes: Bytes, _: Condition) -> Result<Put, StoreError> {
+        let before = if name == "config" { self.configs.fetch_add(1, Ordering::SeqCst) } else { 0 };
+        tokio::time::sleep(std::time::Duration::from_millis(100 + 50 * before)).await;
+        self.store.put(name, bytes, Condition::Any).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        self.store.delete(name).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        self.store.list(prefix).await
+    }
+}
+
 /// A place where somebody makes a repository between the first two answers.
 struct MadeMeanwhile {
     store: Arc<dyn ObjectStore>,
@@ -149,11 +193,6 @@ fn what_is_no_repository_is_named_and_left_alone() {
         ("config", "[repository]\nversion = 1\n", "another format"),
         ("kopia.repository.f", "{}", "kopia's"),
         ("holiday.jpg", "x", "it holds holiday.jpg"),
-        (
-            "snapshots/0000000000000000000000000000000000000000000000000000000000000000",
-            "x",
-            "`config` of a repository is missing",
-        ),
     ];
     for (name, content, message) in cases {
         let lab = Lab::new();
@@ -165,6 +204,24 @@ fn what_is_no_repository_is_named_and_left_alone() {
         assert!(matches!(lab.init(), Err(EngineError::SomethingElse { .. })));
         assert!(matches!(lab.open(), Err(EngineError::SomethingElse { .. })));
         assert_eq!(lab.files("").len(), 1);
+    }
+}
+
+#[test]
+fn a_repository_without_its_config_or_its_keys_is_not_whole_and_nothing_is_made_over_it() {
+    for lost in ["config", "keys"] {
+        let lab = Lab::with_repository();
+        lab.backup(BackupOptions::default());
+        std::fs::rename(lab.repo().join(lost), lab.folder.path().join("kept")).unwrap();
+        let Found::Incomplete { lacks } = found(&lab) else { panic!("{lost}") };
+        assert!(lacks.contains(lost), "{lacks}");
+        let error = lab.init().unwrap_err();
+        assert!(matches!(error, EngineError::Incomplete { .. }), "{error}");
+        assert!(error.hint().unwrap().contains("another copy"));
+        let error = lab.open().err().unwrap();
+        assert!(error.hint().unwrap().contains("another copy"), "{error}");
+        std::fs::rename(lab.folder.path().join("kept"), lab.repo().join(lost)).unwrap();
+        lab.open().unwrap();
     }
 }
 

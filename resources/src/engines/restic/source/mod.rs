@@ -14,6 +14,7 @@ mod xattrs;
 use super::error::EngineError;
 use super::points::SAFETY_TAG;
 use super::progress::Progress;
+use crate::words::counted;
 use filter::Filter;
 pub(super) use filter::{is_ledger_name, pattern_problem, patterns_below};
 pub use gate::SnapshotGate;
@@ -215,12 +216,13 @@ fn describe(options: &BackupOptions) -> SnapshotFile {
 
 /// The archiver turns some errors into log lines: every entry that it was given has to be in the snapshot.
 fn nothing_lost(snapshot: SnapshotFile, tally: &Tally) -> Result<SnapshotFile, EngineError> {
-    let given = tally.files.load(Ordering::Relaxed) - tally.dropped.load(Ordering::Relaxed);
+    let given = tally.stored();
     let stored = snapshot.summary.as_ref().map_or(0, |summary| summary.total_files_processed);
     if given == stored {
         return Ok(snapshot);
     }
-    let message = format!("{given} entries were read, and {stored} of them would be in the snapshot");
+    let message =
+        format!("{} read, and {stored} of them would be in the snapshot", counted(given, "entry was", "entries were"));
     Err(EngineError::Repository { action: "backing up".to_owned(), message })
 }
 
@@ -236,7 +238,7 @@ fn store<S: IndexedIds>(
     let problems = tally.problems();
     let incomplete = problems.count > 0 && options.on_unreadable == OnUnreadable::Fail;
     // What is empty is no backup that anybody is to find. Of a target that is overwritten it is what there was.
-    let holds_nothing = tally.files.load(Ordering::Relaxed) == 0 && !options.tags.iter().any(|tag| tag == SAFETY_TAG);
+    let holds_nothing = tally.stored() == 0 && !options.tags.iter().any(|tag| tag == SAFETY_TAG);
     let id = if incomplete || holds_nothing {
         gate.discard();
         snapshot.tags.add(INCOMPLETE_TAG.to_owned());
@@ -259,9 +261,9 @@ fn store<S: IndexedIds>(
     Ok(BackupReport {
         snapshot: id,
         time: snapshot.time.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string(),
-        files: tally.files.load(Ordering::Relaxed),
+        files: tally.stored(),
         dirs: tally.dirs.load(Ordering::Relaxed),
-        bytes_processed: tally.bytes.load(Ordering::Relaxed),
+        bytes_processed: tally.stored_bytes(),
         bytes_added: snapshot.summary.map_or(0, |summary| summary.data_added_packed),
         unreadable_count: problems.count,
         incomplete: problems.count > 0,

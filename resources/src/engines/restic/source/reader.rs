@@ -9,7 +9,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// What the walk saw of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl ReadSourceOpen for Open {
             }
             Err(error) => {
                 self.tally.problem(&self.path, &error);
-                self.tally.dropped.fetch_add(1, Ordering::Relaxed);
+                self.tally.drop_file(self.seen.size);
                 Err(RusticError::with_source(ErrorKind::InputOutput, "A file could not be opened", error))
             }
         }
@@ -100,7 +99,7 @@ impl Checked {
     fn fail(&mut self, error: io::Error) -> io::Error {
         if !std::mem::replace(&mut self.ended, true) {
             self.open.tally.problem(&self.open.path, &error);
-            self.open.tally.dropped.fetch_add(1, Ordering::Relaxed);
+            self.open.tally.drop_file(self.open.seen.size);
         }
         error
     }

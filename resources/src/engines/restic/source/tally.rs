@@ -20,7 +20,9 @@ pub(super) struct Tally {
     /// Bytes of those files.
     pub bytes: AtomicU64,
     /// Files that the archiver has to drop because their reader failed.
-    pub dropped: AtomicU64,
+    dropped: AtomicU64,
+    /// Bytes of those.
+    dropped_bytes: AtomicU64,
     /// What the scan in parallel found, once it is through.
     pub total_files: AtomicU64,
     /// Bytes that the scan found.
@@ -44,6 +46,22 @@ impl Tally {
         if problems.names.len() < NAMES {
             problems.names.push(format!("{}: {reason}", path.display()));
         }
+    }
+
+    /// Notes that a file of so many bytes can't be stored after all.
+    pub fn drop_file(&self, bytes: u64) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.dropped_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How many of the files are in the snapshot.
+    pub fn stored(&self) -> u64 {
+        self.files.load(Ordering::Relaxed) - self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes they have.
+    pub fn stored_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed) - self.dropped_bytes.load(Ordering::Relaxed)
     }
 
     pub fn problems(&self) -> Problems {

@@ -179,6 +179,14 @@ fn a_file_that_ends_early_fails_the_backup_and_an_incomplete_point_stays() {
 
     let report = world.backup(&BackupOptions { on_unreadable: OnUnreadable::Warn, ..options }).unwrap();
     assert_eq!((report.unreadable_count, report.incomplete), (1, true));
+    assert_eq!((report.files, report.bytes_processed), (1, 1000), "what could not be read is not in it");
+
+    // Where nothing could be read the point is found by nobody.
+    let nothing = BackupOptions { paths: vec![file], on_unreadable: OnUnreadable::Warn, ..world.backup_options() };
+    let report = world.backup(&nothing).unwrap();
+    assert_eq!((report.files, report.bytes_processed), (0, 0));
+    let snapshots: serde_json::Value = serde_json::from_str(&world.restic(&["snapshots", "--json"])).unwrap();
+    assert_eq!(snapshots[2]["tags"], serde_json::json!([INCOMPLETE_TAG]));
 }
 
 #[test]

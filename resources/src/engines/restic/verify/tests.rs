@@ -20,7 +20,7 @@ fn lab() -> Lab {
 }
 
 fn verified(lab: &Lab, depth: Depth) -> Result<VerifyReport, EngineError> {
-    verify(&lab.open()?, depth, lab.handle())
+    verify(&lab.open()?, depth, None, lab.handle())
 }
 
 fn findings(lab: &Lab, depth: Depth) -> String {
@@ -104,7 +104,7 @@ fn a_store_that_is_out_of_reach_is_no_damage() {
         let store: std::sync::Arc<dyn ObjectStore> =
             std::sync::Arc::new(OutOfReach { store: lab.store.clone(), below: "data/" });
         let opened = repository::open(&store, &lab.password, lab.handle()).unwrap();
-        let found = verify(&opened, depth, lab.handle());
+        let found = verify(&opened, depth, None, lab.handle());
         let unreachable = |error: &EngineError| matches!(error, EngineError::Storage { problem: StoreProblem::Unreachable, message } if message.contains("in time"));
         assert!(found.as_ref().is_err_and(unreachable), "{depth:?}: {found:?}");
     }
@@ -177,4 +177,20 @@ fn an_index_that_the_library_still_holds_is_waited_for() {
     };
     assert_eq!(answers(2, "index still in use: Index(..)"), (Some(3), 3));
     assert_eq!(answers(1, "index out of bounds"), (None, 1), "damage is no reason to wait");
+}
+
+#[test]
+fn a_point_that_is_gone_since_it_was_stored_is_an_error_though_the_rest_is_whole() {
+    let lab = lab();
+    let opened = lab.open().unwrap();
+    let id = name(&lab.files("snapshots/")[0]);
+    assert_eq!(verify(&opened, Depth::Structure, Some(&id), lab.handle()).unwrap().points, 1);
+    lab.backup(Default::default());
+    std::fs::remove_file(lab.repo().join("snapshots").join(&id)).unwrap();
+    let Err(EngineError::Damaged { what, .. }) =
+        verify(&lab.open().unwrap(), Depth::Structure, Some(&id), lab.handle())
+    else {
+        panic!("it was not missed")
+    };
+    assert_eq!(what, [format!("recovery point {id} is not there: something removed it since it was stored")]);
 }

@@ -7,13 +7,13 @@ use super::super::index::{self, Indexed};
 use super::super::locks::{self, Hear, Mode, News, RepositoryLock, Request};
 use super::super::notes::{Kept, Notes};
 use super::super::repository::{self, Found, Opened};
-use super::super::source::{self, BackupOptions};
+use super::super::source::{self, BackupOptions, BackupReport};
 use super::super::verify::{Depth, VerifyReport, verify};
 use super::super::writer::{self, RestoreOptions, RestoreReport};
 use super::super::{points, progress::Progress};
 use super::bars::Bars;
 use super::fence::{Fence, Fenced};
-use super::messages::{Event, Job, Order, Outcome, Stored};
+use super::messages::{Event, Job, Order, Outcome};
 use super::reporter::Reporter;
 use crate::connections::s3::S3Clients;
 use crate::ledger::WorkLock;
@@ -88,11 +88,9 @@ pub fn perform(
         Job::Init { log_n, adopt } => work.init(*log_n, *adopt),
         Job::Check => work.open().map(|opened| Outcome::Check { id: opened.id }),
         Job::Points => work.open().and_then(|opened| points::list(&opened, runtime)).map(Outcome::Points),
-        Job::Backup { options, verify, keep, pinned } => {
-            work.backup(options.clone(), *verify, keep.as_ref(), pinned).map(Outcome::Backup)
-        }
+        Job::Backup { options } => work.backup(options.clone()).map(Outcome::Backup),
         Job::Restore { options } => work.restore(options).map(Outcome::Restore),
-        Job::Verify { depth } => work.verify(*depth).map(Outcome::Verify),
+        Job::Verify { depth, point } => work.verify(*depth, point.as_deref()).map(Outcome::Verify),
         Job::Erase => work.erase().map(|()| Outcome::Erased),
         Job::Forget { keep, pinned } => {
             work.open().and_then(|opened| work.forget(&opened, keep.as_ref(), pinned)).map(Outcome::Forget)
@@ -135,7 +133,11 @@ fn beside(damaged: Vec<String>, error: EngineError) -> EngineError {
 
 impl Work<'_> {
     fn open(&self) -> Result<Opened, EngineError> {
-        let opened = repository::open(&self.store, &self.order.password, self.runtime)?;
+        self.expected(repository::open(&self.store, &self.order.password, self.runtime)?)
+    }
+
+    /// The repository, if it is the one that the order is about.
+    fn expected(&self, opened: Opened) -> Result<Opened, EngineError> {
         if let Some(expected) = self.order.expect.as_ref().filter(|expected| **expected != opened.id) {
             let (place, expected) = (self.store.describe(), expected.clone());
             return Err(EngineError::AnotherRepository { place, expected, found: opened.id });
@@ -222,25 +224,18 @@ impl Work<'_> {
         }
     }
 
-    fn verify(&self, depth: Depth) -> Result<VerifyReport, EngineError> {
+    fn verify(&self, depth: Depth, point: Option<&str>) -> Result<VerifyReport, EngineError> {
         let bars = Bars(self.reporter.clone());
-        let opened = repository::open_with(&self.store, &self.order.password, self.runtime, bars)?;
-        self.reporter.say(&Event::Opened);
+        let opened = self.expected(repository::open_with(&self.store, &self.order.password, self.runtime, bars)?)?;
         let _lock = self.lock(&opened, Mode::Reading)?;
-        verify(&opened, depth, self.runtime)
+        verify(&opened, depth, point, self.runtime)
     }
 
     fn writable(&self) -> Result<(), EngineError> {
         if self.order.lock.none { Err(EngineError::ReadOnly { place: self.store.describe() }) } else { Ok(()) }
     }
 
-    fn backup(
-        &self,
-        mut options: BackupOptions,
-        depth: Option<Depth>,
-        keep: Option<&Keep>,
-        pinned: &[String],
-    ) -> Result<Stored, EngineError> {
+    fn backup(&self, mut options: BackupOptions) -> Result<BackupReport, EngineError> {
         self.writable()?;
         options.repository = options.repository.or_else(|| self.order.location.folder());
         let opened = self.open()?;
@@ -248,24 +243,10 @@ impl Work<'_> {
         if let Some(lock) = &lock {
             opened.gate.guard(lock.held());
         }
-        let Opened { repository, gate, store, lost, id, key } = opened;
+        let Opened { repository, gate, store, .. } = opened;
         let indexed =
             repository.to_indexed_ids().map_err(|error| index::failure(store.as_ref(), self.runtime, &error))?;
-        let backup = source::backup(&indexed, &gate, &options, self.reporter.as_ref())?;
-        let opened = Opened { repository: indexed.drop_index(), gate, store, lost, id, key };
-        let verify = depth.map(|depth| verify(&opened, depth, self.runtime)).transpose()?;
-        drop(lock);
-        let forget = keep.map(|keep| self.forget_after(&opened, keep, pinned));
-        Ok(Stored { backup, forget, verify })
-    }
-
-    /// The backup has succeeded, whatever retention meets.
-    fn forget_after(&self, opened: &Opened, keep: &Keep, pinned: &[String]) -> ForgetReport {
-        self.forget(opened, Some(keep), pinned).unwrap_or_else(|error| {
-            let warning = format!("The backup is stored; old points were not removed: {error}");
-            self.reporter.warning(&warning);
-            ForgetReport { warnings: vec![warning], ..ForgetReport::default() }
-        })
+        source::backup(&indexed, &gate, &options, self.reporter.as_ref())
     }
 
     fn forget(&self, opened: &Opened, keep: Option<&Keep>, pinned: &[String]) -> Result<ForgetReport, EngineError> {

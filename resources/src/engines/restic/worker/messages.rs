@@ -9,8 +9,10 @@ use super::super::writer::{RestoreOptions, RestoreReport};
 use super::wire::{S3Wire, exposed};
 use crate::connections::kubernetes::KubernetesConnection;
 use crate::connections::s3::{S3Clients, S3Connection};
+use crate::ledger::StoreLedger;
 use crate::retention::Keep;
 use crate::secret::Secret;
+use crate::shared::Reached;
 use crate::store::local::LocalStore;
 use crate::store::{ObjectStore, StoreError};
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,15 @@ pub enum Location {
     },
 }
 
+impl From<Reached> for Location {
+    fn from(reached: Reached) -> Self {
+        match reached {
+            Reached::S3 { connection, bucket, prefix } => Location::S3 { connection, bucket, prefix },
+            Reached::Local { path } => Location::Local { path },
+        }
+    }
+}
+
 impl Location {
     /// The store. Makes no request.
     pub fn store(&self, clients: &S3Clients) -> Result<Arc<dyn ObjectStore>, StoreError> {
@@ -61,6 +72,12 @@ impl Location {
                 Location::S3 { connection: connection.clone(), bucket: bucket.clone(), prefix: format!("{prefix}.dr") }
             }
         }
+    }
+
+    /// The ledger there.
+    pub fn run_ledger(&self, clients: &S3Clients) -> Result<StoreLedger, StoreError> {
+        let ledger = StoreLedger::new(self.ledger().store(clients)?, "");
+        Ok(if self.folder().is_some() { ledger.nearby() } else { ledger })
     }
 
     /// The folder, when it is one: it is left out of a backup.
@@ -134,16 +151,10 @@ pub enum Job {
     Check,
     /// List the recovery points.
     Points,
-    /// Back up, then check and remove old points as far as that is ordered.
+    /// Back up.
     Backup {
         /// What and how.
         options: BackupOptions,
-        /// What is checked afterwards.
-        verify: Option<Depth>,
-        /// The policy; none removes nothing.
-        keep: Option<Keep>,
-        /// Ids of points that stay whatever the policy says.
-        pinned: Vec<String>,
     },
     /// Restore a point or a part of it.
     Restore {
@@ -154,6 +165,8 @@ pub enum Job {
     Verify {
         /// How much of it.
         depth: Depth,
+        /// The id of the point that has to be among those that it holds.
+        point: Option<String>,
     },
     /// Remove the repository.
     Erase,
@@ -164,17 +177,6 @@ pub enum Job {
         /// Ids of points that stay whatever the policy says.
         pinned: Vec<String>,
     },
-}
-
-/// What a backup job did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stored {
-    /// The point that it stored.
-    pub backup: BackupReport,
-    /// What retention did.
-    pub forget: Option<ForgetReport>,
-    /// What was checked.
-    pub verify: Option<VerifyReport>,
 }
 
 /// What a job gives.
@@ -196,7 +198,7 @@ pub enum Outcome {
     /// All of them, newest first.
     Points(Vec<Point>),
     /// A backup is stored.
-    Backup(Stored),
+    Backup(BackupReport),
     /// It is restored.
     Restore(RestoreReport),
     /// It is whole.

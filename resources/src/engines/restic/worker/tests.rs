@@ -12,6 +12,7 @@ use super::super::verify::{Depth, verify};
 use super::super::writer::RestoreOptions;
 use super::*;
 use crate::engines::restic::error::EngineError;
+use crate::engines::restic::forget::ForgetReport;
 use crate::ledger::{JobKind, LedgerStore, PinnedPoint, Record};
 use crate::retention::Keep;
 use crate::run::{Backup, Journal};
@@ -44,13 +45,13 @@ fn run(lab: &Lab, order: &Order) -> (Result<Outcome, EngineError>, Vec<Event>) {
     (result, events)
 }
 
-fn backup(lab: &Lab, keep: Option<u32>) -> Job {
-    Job::Backup {
-        options: BackupOptions { paths: vec![lab.data()], host: Some("nas".into()), ..BackupOptions::default() },
-        verify: Some(Depth::Data),
-        keep: keep.map(|last| Keep { last: Some(last), ..Keep::default() }),
-        pinned: Vec::new(),
-    }
+fn backup(lab: &Lab) -> Job {
+    let options = BackupOptions { paths: vec![lab.data()], host: Some("nas".into()), ..BackupOptions::default() };
+    Job::Backup { options }
+}
+
+fn keep_last() -> Job {
+    Job::Forget { keep: Some(Keep { last: Some(1), ..Keep::default() }), pinned: Vec::new() }
 }
 
 #[test]
@@ -62,19 +63,22 @@ fn a_repository_is_made_filled_listed_pruned_and_checked_by_workers() {
     assert_eq!(run(&lab, &init).0, Ok(Outcome::Init { id: id.clone(), made: false }));
     assert_eq!(run(&lab, &order(&lab, Job::Check)).0, Ok(Outcome::Check { id }));
 
-    let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
+    let (stored, events) = run(&lab, &order(&lab, backup(&lab)));
     let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
-    assert_eq!((stored.backup.files, stored.backup.bytes_processed), (1, 7));
-    assert_eq!(stored.verify.unwrap().points, 1);
-    assert_eq!(stored.forget.unwrap().kept, 1);
+    assert_eq!((stored.files, stored.bytes_processed), (1, 7));
+    let forgot = |lab: &Lab| match run(lab, &order(lab, keep_last())).0 {
+        Ok(Outcome::Forget(report)) => report,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(forgot(&lab).kept, 1);
     assert!(events.contains(&Event::Opened) && events.iter().any(|event| matches!(event, Event::Locked(_))));
 
-    let (second, _) = run(&lab, &order(&lab, backup(&lab, Some(1))));
+    let (second, _) = run(&lab, &order(&lab, backup(&lab)));
     let Ok(Outcome::Backup(second)) = second else { panic!("{second:?}") };
-    assert_eq!(second.forget.unwrap().removed, [stored.backup.snapshot]);
+    assert_eq!(forgot(&lab).removed, [stored.snapshot]);
     let Ok(Outcome::Points(points)) = run(&lab, &order(&lab, Job::Points)).0 else { panic!() };
-    assert_eq!((points.len(), &points[0].id, points[0].phase), (1, &second.backup.snapshot, Phase::Complete));
-    let (whole, events) = run(&lab, &order(&lab, Job::Verify { depth: Depth::Data }));
+    assert_eq!((points.len(), &points[0].id, points[0].phase), (1, &second.snapshot, Phase::Complete));
+    let (whole, events) = run(&lab, &order(&lab, Job::Verify { depth: Depth::Data, point: None }));
     assert!(matches!(&whole, Ok(Outcome::Verify(report)) if report.points == 1), "{whole:?}");
     let read_all = |event: &Event| matches!(event, Event::Progress { bytes, total_bytes, .. } if *bytes > 0 && bytes == total_bytes);
     assert!(events.iter().any(read_all), "{events:?}");
@@ -93,6 +97,37 @@ fn a_repository_is_made_filled_listed_pruned_and_checked_by_workers() {
     assert!(events.iter().any(|event| matches!(event, Event::Progress { bytes: 7, .. })), "{events:?}");
     assert!(lab.files("locks/").is_empty());
     lab.restic_ok(&["check", "--read-data"]);
+}
+
+/// Says that it is opened a while after it began, and is done only when as many others are opened as there are.
+const SLOW: &str = r#"
+read order; cd "$0"
+mkdir deriving || touch together
+sleep 0.2
+rmdir deriving
+touch "opened.$$"
+echo "$1"
+while [ "$(ls -d opened.* | wc -l)" -lt 3 ]; do sleep 0.02; done
+echo "$2"
+"#;
+
+#[test]
+fn m26_one_key_is_derived_at_a_time_and_what_is_opened_goes_on_side_by_side() {
+    let lab = Lab::new();
+    let place = lab.folder.path().join("slow");
+    std::fs::create_dir(&place).unwrap();
+    let line = |event: &Event| serde_json::to_string(event).unwrap();
+    let done = Outcome::Check { id: "1".into() };
+    let says = [line(&Event::Opened), line(&Event::Done(done.clone()))];
+    let words = ["-c".to_owned(), SLOW.to_owned(), place.display().to_string()].into_iter().chain(says);
+    let worker = Worker::at("/bin/sh", words);
+    let order = order(&lab, Job::Check);
+    let run = async || worker.clone().run(&order, &mut |_| {}, pending::<()>()).await;
+    let all = async { tokio::join!(run(), run(), run()) };
+    let (first, second, third) =
+        lab.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), all).await }).unwrap();
+    assert_eq!([first, second, third], [Ok(done.clone()), Ok(done.clone()), Ok(done)]);
+    assert!(!place.join("together").exists(), "two keys were derived at once");
 }
 
 fn restore(lab: &Lab, point: &str, to: &std::path::Path) -> Job {
@@ -150,7 +185,7 @@ fn what_a_damaged_index_names_is_read_from_the_packs_and_the_file_is_named() {
         let named = |text: &String| text.contains(&name) && text.contains("restic repair index");
         assert!(report.warnings.iter().any(named), "{:?}", report.warnings);
         assert_eq!(std::fs::read_to_string(to.join("file")).unwrap(), "content");
-        let (stored, _) = run(&lab, &order(&lab, backup(&lab, None)));
+        let (stored, _) = run(&lab, &order(&lab, backup(&lab)));
         assert!(matches!(&stored, Err(EngineError::Damaged { what, .. }) if what.iter().all(named)), "{stored:?}");
         std::fs::write(&index, good).unwrap();
     }
@@ -185,7 +220,7 @@ fn an_error_comes_back_as_it_was() {
     let mut wrong = order(&lab, Job::Check);
     wrong.password = Secret::new("wrong");
     assert!(matches!(run(&lab, &wrong).0, Err(EngineError::WrongPassword { keys: 1, .. })));
-    let mut read_only = order(&lab, backup(&lab, None));
+    let mut read_only = order(&lab, backup(&lab));
     read_only.lock.none = true;
     assert!(matches!(run(&lab, &read_only).0, Err(EngineError::ReadOnly { .. })));
     let nowhere = Order { location: Location::Local { path: "/nowhere/at/all".into() }, ..order(&lab, Job::Points) };
@@ -194,10 +229,10 @@ fn an_error_comes_back_as_it_was() {
 }
 
 #[test]
-fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_stored() {
+fn retention_that_finds_the_repository_in_use_is_a_warning() {
     let lab = Lab::with_repository();
     std::fs::write(lab.data().join("file"), "content").unwrap();
-    lab.backup(BackupOptions::default());
+    (0..2).for_each(|_| drop(lab.backup(BackupOptions::default())));
     let opened = lab.open().unwrap();
     let request = locks::Request {
         mode: locks::Mode::Shared,
@@ -207,9 +242,8 @@ fn retention_that_finds_the_repository_in_use_is_a_warning_and_the_backup_is_sto
         dead_runs: Vec::new(),
     };
     let _lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
-    let (stored, events) = run(&lab, &order(&lab, backup(&lab, Some(1))));
-    let Ok(Outcome::Backup(stored)) = stored else { panic!("{stored:?}") };
-    let warnings = stored.forget.unwrap().warnings;
+    let (forgot, events) = run(&lab, &order(&lab, keep_last()));
+    let Ok(Outcome::Forget(ForgetReport { warnings, .. })) = forgot else { panic!("{forgot:?}") };
     assert!(warnings[0].contains("is locked for reading and writing by"), "{warnings:?}");
     assert!(events.contains(&Event::Warning(warnings[0].clone())));
 }
@@ -225,9 +259,17 @@ fn waiting(lab: &Lab) -> (Order, locks::RepositoryLock) {
         dead_runs: Vec::new(),
     };
     let lock = locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap();
-    let mut order = order(lab, Job::Verify { depth: Depth::Structure });
+    let mut order = order(lab, Job::Verify { depth: Depth::Structure, point: None });
     order.lock.wait_seconds = 600;
     (order, lock)
+}
+
+#[test]
+fn another_repository_in_its_place_is_not_verified() {
+    let lab = Lab::with_repository();
+    let mut order = order(&lab, Job::Verify { depth: Depth::Structure, point: None });
+    order.expect = Some("another".to_owned());
+    assert!(matches!(run(&lab, &order).0, Err(EngineError::AnotherRepository { .. })));
 }
 
 #[test]
@@ -264,7 +306,7 @@ fn what_a_killed_worker_left_stops_nobody_and_the_next_one_finishes() {
         let content: Vec<u8> = (0..1_000_000).map(|_| rand::random()).collect();
         std::fs::write(lab.data().join(format!("file{n}")), content).unwrap();
     }
-    let order = order(&lab, backup(&lab, Some(1)));
+    let order = order(&lab, backup(&lab));
     let (mut child, _input, output) = raw(&order);
     let locked = std::io::BufReader::new(output).lines().map_while(Result::ok).find(|line| line.contains("\"locked\""));
     child.kill().unwrap();
@@ -273,18 +315,18 @@ fn what_a_killed_worker_left_stops_nobody_and_the_next_one_finishes() {
     assert_eq!(lab.files("locks/").len(), 1, "it was killed while it held its lock");
     assert!(lab.files("snapshots/").is_empty());
     let stored = run(&lab, &order).0;
-    assert!(matches!(&stored, Ok(Outcome::Backup(stored)) if stored.backup.files == 20), "{stored:?}");
+    assert!(matches!(&stored, Ok(Outcome::Backup(stored)) if stored.files == 20), "{stored:?}");
     assert!(lab.files("locks/").is_empty(), "the dead lock is gone");
     lab.restic_ok(&["check"]);
     lab.restic_ok(&["prune"]);
 }
 
-/// SIGKILL some time after a worker's first or second lock, which is retention's, until it comes to its end before that.
-fn killed_after_its_lock(lab: &Lab, order: &Order, nth: usize, wait: Duration) -> bool {
+/// SIGKILL some time after a worker took its lock, unless it comes to its end before that.
+fn killed_after_its_lock(lab: &Lab, order: &Order, wait: Duration) -> bool {
     let (mut child, _input, output) = raw(order);
     let lines = std::io::BufReader::new(output).lines().map_while(Result::ok);
     let mut locked = lines.filter(|line| line.contains("\"locked\""));
-    assert!(locked.nth(nth).is_some(), "it took no lock: {:?}", lab.files("locks/"));
+    assert!(locked.next().is_some(), "it took no lock: {:?}", lab.files("locks/"));
     std::thread::sleep(wait);
     let ended = child.try_wait().unwrap().is_some();
     child.kill().unwrap();
@@ -295,31 +337,34 @@ fn killed_after_its_lock(lab: &Lab, order: &Order, nth: usize, wait: Duration) -
 #[test]
 fn a_backup_whose_retention_is_killed_anywhere_leaves_a_sound_repository() {
     let lab = Lab::with_repository();
-    let order = {
-        let Job::Backup { options, keep, pinned, .. } = backup(&lab, Some(1)) else { panic!() };
-        order(&lab, Job::Backup { options, verify: None, keep, pinned })
-    };
+    let (storing, forgetting) = (order(&lab, backup(&lab)), order(&lab, keep_last()));
     let new = |n: u64| {
         let content: Vec<u8> = (0..300_000).map(|_| rand::random()).collect();
         std::fs::write(lab.data().join(format!("file{}", n % 4)), content).unwrap();
     };
     (0..4).for_each(new);
-    assert!(run(&lab, &order).0.is_ok());
+    assert!(run(&lab, &storing).0.is_ok());
     let mut killed = [0, 0];
     for n in 0..40 {
         new(n);
-        let nth = usize::from(n % 4 != 0);
-        killed[nth] += u32::from(killed_after_its_lock(&lab, &order, nth, Duration::from_millis(n / 2 * 4)));
+        let forgets = n % 4 != 0;
+        if forgets {
+            assert!(run(&lab, &storing).0.is_ok());
+        }
+        // What only stores is over sooner.
+        let (order, wait) = if forgets { (&forgetting, n / 2 * 4) } else { (&storing, n / 4) };
+        killed[usize::from(forgets)] += u32::from(killed_after_its_lock(&lab, order, Duration::from_millis(wait)));
         // Every point that is there is whole, however far it came; the next one would take a broken one away.
-        let whole = verify(&lab.open().unwrap(), Depth::Structure, lab.handle());
+        let whole = verify(&lab.open().unwrap(), Depth::Structure, None, lab.handle());
         assert!(whole.is_ok(), "round {n}: {whole:?}");
         if n % 5 == 4 {
             lab.restic_ok(&["check", "--no-lock", "--read-data"]);
         }
     }
     assert!(killed[0] > 3 && killed[1] > 3, "it was over before it could be killed: {killed:?}");
-    let stored = run(&lab, &order).0;
-    assert!(matches!(&stored, Ok(Outcome::Backup(stored)) if stored.forget.as_ref().unwrap().kept == 1), "{stored:?}");
+    assert!(run(&lab, &storing).0.is_ok());
+    let forgot = run(&lab, &forgetting).0;
+    assert!(matches!(&forgot, Ok(Outcome::Forget(report)) if report.kept == 1), "{forgot:?}");
     let check = lab.restic_ok(&["check", "--read-data"]);
     assert!(check.contains("no errors were found") && !check.contains("additional"), "{check}");
     let to = lab.folder.path().join("restored");
@@ -339,9 +384,9 @@ fn site(lab: &Lab, lock_wait: u64) -> Site {
 }
 
 /// A lock that is there for ever, of a run that is known by `mark`.
-fn left_by(lab: &Lab, mark: &str, mode: locks::Mode) {
+fn left_by(lab: &Lab, mark: Option<&str>, mode: locks::Mode) {
     let opened = lab.open().unwrap();
-    let (run, dead) = (Some(mark.to_owned()), Vec::new());
+    let (run, dead) = (mark.map(str::to_owned), Vec::new());
     let request = locks::Request { mode, wait: Duration::ZERO, dead, run, dead_runs: Vec::new() };
     std::mem::forget(locks::acquire(&lab.store, &opened.key, &request, Arc::new(|_| {}), lab.handle()).unwrap());
 }
@@ -357,16 +402,15 @@ fn the_lock_of_another_run_that_is_proved_dead_stops_nobody() {
     let lab = Lab::with_repository();
     std::fs::write(lab.data().join("file"), "content").unwrap();
     (0..2).for_each(|_| drop(lab.backup(BackupOptions::default())));
-    let keep = Some(Keep { last: Some(1), ..Keep::default() });
     let work = [
         // It waits for the lock, and hears meanwhile that nobody holds it.
-        ("one", locks::Mode::Shared, 300, Job::Forget { keep, pinned: Vec::new() }),
+        ("one", locks::Mode::Shared, 300, keep_last()),
         // It would not wait for so long.
-        ("two", locks::Mode::Exclusive, 0, backup(&lab, None)),
+        ("two", locks::Mode::Exclusive, 0, backup(&lab)),
     ];
     for (key, (mark, mode, lock_wait, job)) in (1..).zip(work) {
         let (site, started) = (site(&lab, lock_wait), Instant::now());
-        left_by(&lab, mark, mode);
+        left_by(&lab, Some(mark), mode);
         lab.runtime.block_on(async {
             let ledger = site.ledger().unwrap();
             let dead = ledger.acquire(&record(key, Some(mark))).await.unwrap();
@@ -375,7 +419,7 @@ fn the_lock_of_another_run_that_is_proved_dead_stops_nobody() {
             let journal = Journal::of(&ledger, record(100 + key, None)).await;
             match site.order_with(job, &journal).await.unwrap() {
                 Outcome::Forget(report) => assert_eq!(report.warnings, [""; 0]),
-                Outcome::Backup(stored) => assert_eq!(stored.backup.files, 1),
+                Outcome::Backup(stored) => assert_eq!(stored.files, 1),
                 other => panic!("{other:?}"),
             }
             let buried = ledger.read(&record(key, None).key).await.unwrap().unwrap();
@@ -386,9 +430,29 @@ fn the_lock_of_another_run_that_is_proved_dead_stops_nobody() {
 }
 
 #[test]
+fn the_lock_that_an_older_program_noted_in_the_record_goes_with_the_next_attempt() {
+    let lab = Lab::with_repository();
+    std::fs::write(lab.data().join("file"), "content").unwrap();
+    left_by(&lab, None, locks::Mode::Exclusive);
+    let id = lab.files("locks/")[0].file_name().unwrap().to_string_lossy().into_owned();
+    let site = site(&lab, 0);
+    lab.runtime.block_on(async {
+        let ledger = site.ledger().unwrap();
+        let journal = Journal::of(&ledger, record(1, None)).await;
+        let refused = site.order_with(backup(&lab), &journal).await;
+        assert!(refused.is_err(), "nobody noted it: {refused:?}");
+        drop(journal);
+        let noted = Record { lock_ids: vec![id], ..record(2, None) };
+        let journal = Journal::of(&ledger, noted).await;
+        assert!(matches!(site.order_with(backup(&lab), &journal).await, Ok(Outcome::Backup(_))));
+    });
+    assert!(lab.files("locks/").is_empty());
+}
+
+#[test]
 fn a_lock_of_a_run_of_which_nothing_is_known_stays() {
     let lab = Lab::with_repository();
-    left_by(&lab, "nobody knows", locks::Mode::Exclusive);
+    left_by(&lab, Some("nobody knows"), locks::Mode::Exclusive);
     let site = site(&lab, 0);
     let refused = lab.runtime.block_on(site.order(Job::Erase));
     assert!(matches!(refused, Err(EngineError::Locked { .. })), "{refused:?}");
@@ -397,7 +461,7 @@ fn a_lock_of_a_run_of_which_nothing_is_known_stays() {
     lab.runtime.block_on(async {
         let journal = Journal::of(&site.ledger().unwrap(), record(1, None)).await;
         journal.others_are_dead(vec!["nobody knows".to_owned()]);
-        site.order_with(Job::Verify { depth: Depth::Structure }, &journal).await.unwrap();
+        site.order_with(Job::Verify { depth: Depth::Structure, point: None }, &journal).await.unwrap();
     });
     assert!(lab.files("locks/").is_empty());
 }
@@ -543,8 +607,10 @@ fn a_repository_on_a_real_s3_server_is_served_by_workers_too() {
     let order = |job| Order { location: location.clone(), ..order(&lab, job) };
     assert!(run(&lab, &order(Job::Init { log_n: LOG_N, adopt: false })).0.is_ok());
     for _ in 0..2 {
-        let stored = run(&lab, &order(backup(&lab, Some(1)))).0;
+        let stored = run(&lab, &order(backup(&lab))).0;
         assert!(matches!(stored, Ok(Outcome::Backup(_))), "{stored:?}");
+        let forgot = run(&lab, &order(keep_last())).0;
+        assert!(matches!(forgot, Ok(Outcome::Forget(_))), "{forgot:?}");
     }
     let Ok(Outcome::Points(points)) = run(&lab, &order(Job::Points)).0 else { panic!() };
     assert_eq!(points.len(), 1);

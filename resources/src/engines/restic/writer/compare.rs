@@ -21,6 +21,24 @@ use std::path::{Path, PathBuf};
 /// How many names an error carries.
 const NAMES: usize = 10;
 
+/// A device and a number on it.
+type Inode = (u64, u64);
+
+/// A file of the destination that has several names and the size of the point's.
+struct SeveralNames {
+    file: FileItem,
+    same_time: bool,
+    /// The file of the point that has several names too, and the one of the destination.
+    names: Option<(Inode, Inode)>,
+    /// How many names it has in the destination and elsewhere.
+    count: u64,
+}
+
+/// A number of a file system, whose width differs between systems.
+fn wide(number: impl TryInto<u64>) -> u64 {
+    number.try_into().unwrap_or(u64::MAX)
+}
+
 /// Compares a point with a destination.
 pub(super) struct Comparison<'a, S> {
     pub repository: &'a Repository<S>,
@@ -31,7 +49,12 @@ pub(super) struct Comparison<'a, S> {
     plan: Plan,
     /// Folders whose tree has still to be read, and the part of their path that patterns see.
     open: Vec<(FolderId, TreeId, PathBuf)>,
-    first_names: HashMap<(u64, u64), (Name, Vec<DataId>)>,
+    /// The first name of each file of the point that has several, and its content.
+    first_names: HashMap<Inode, (Name, Vec<DataId>)>,
+    /// How many names of such a file are names of one file of the destination.
+    names_there: HashMap<(Inode, Inode), u64>,
+    /// Files of the destination that may have a name which is none of the point's.
+    several_names: Vec<SeveralNames>,
     refused: Vec<String>,
     /// Trees that were read because they lie beside another.
     near: Raw,
@@ -68,6 +91,8 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
             plan,
             open: Vec::new(),
             first_names: HashMap::new(),
+            names_there: HashMap::new(),
+            several_names: Vec::new(),
             refused: Vec::new(),
             near: Raw::default(),
         })
@@ -94,6 +119,7 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
                 }
             }
         }
+        self.keep_if_all_names_are_known();
         if self.refused.is_empty() {
             return self.something();
         }
@@ -223,16 +249,20 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
 
     fn add_file(&mut self, at: Name, node: &Node, meta: Meta, there: Option<&Stat>) {
         let content = node.content.clone().unwrap_or_default();
-        let linked = node.meta.links > 1 && node.meta.inode != 0;
-        if linked {
-            let key = (node.meta.device_id, node.meta.inode);
-            match self.first_names.get(&key) {
+        let there = there.filter(|stat| place::is_file(stat));
+        let group = (node.meta.links > 1 && node.meta.inode != 0).then_some((node.meta.device_id, node.meta.inode));
+        let names = group.zip(there).map(|(group, stat)| (group, (wide(stat.st_dev), wide(stat.st_ino))));
+        if let Some(names) = names {
+            *self.names_there.entry(names).or_default() += 1;
+        }
+        if let Some(group) = group {
+            match self.first_names.get(&group) {
                 Some((first, same)) if *same == content => {
                     self.plan.hard_links.push(HardLink { at, first: first.clone() });
                     return;
                 }
                 Some(_) => {}
-                None => drop(self.first_names.insert(key, (at.clone(), content.clone()))),
+                None => drop(self.first_names.insert(group, (at.clone(), content.clone()))),
             }
         }
         let size = match self.size_of(&content) {
@@ -243,16 +273,36 @@ impl<'a, S: IndexedFull> Comparison<'a, S> {
                 return;
             }
         };
-        // a file that has a second name outside the point is replaced, so that this other name keeps what it has
-        let same_size = there.is_some_and(|stat| {
-            place::is_file(stat) && u64::try_from(stat.st_size) == Ok(size) && (linked || stat.st_nlink == 1)
-        });
-        if same_size && (self.options.verify_existing || self.options.take_over) {
-            self.plan.compare.push(FileItem { at, meta, content, size });
-        } else if same_size && there.is_some_and(|stat| meta.same_time(stat)) {
-            self.plan.same.push((at, meta));
+        let same_time = there.is_some_and(|stat| meta.same_time(stat));
+        let file = FileItem { at, meta, content, size };
+        match there.filter(|stat| u64::try_from(stat.st_size) == Ok(size)) {
+            Some(stat) if stat.st_nlink == 1 => self.keep(file, same_time),
+            Some(stat) => self.several_names.push(SeveralNames { file, same_time, names, count: wide(stat.st_nlink) }),
+            None => self.plan.files.push(file),
+        }
+    }
+
+    /// A file that is there in the right size.
+    fn keep(&mut self, file: FileItem, same_time: bool) {
+        if self.options.verify_existing || self.options.take_over {
+            self.plan.compare.push(file);
+        } else if same_time {
+            self.plan.same.push((file.at, file.meta));
         } else {
-            self.plan.files.push(FileItem { at, meta, content, size });
+            self.plan.files.push(file);
+        }
+    }
+
+    /// A file that has a name which is none of the point's is replaced, so that this other name keeps what it has: its content,
+    /// and its mode, owner and times.
+    fn keep_if_all_names_are_known(&mut self) {
+        for SeveralNames { file, same_time, names, count } in std::mem::take(&mut self.several_names) {
+            let known = names.and_then(|names| self.names_there.get(&names));
+            if known == Some(&count) {
+                self.keep(file, same_time);
+            } else {
+                self.plan.files.push(file);
+            }
         }
     }
 

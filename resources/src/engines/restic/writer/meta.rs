@@ -79,7 +79,9 @@ impl Meta {
         }
         let attributes = self.apply_xattrs(file)?;
         let now = rustix::fs::fstat(file)?;
-        if let Some(mode) = self.mode
+        // Whoever may not give a program to its owner must not let it run as another.
+        let kept = if self.same_owner(&now) { 0o7777 } else { 0o1777 };
+        if let Some(mode) = self.mode.map(|mode| mode & kept)
             && now.st_mode & 0o7777 != mode
         {
             rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
@@ -206,5 +208,23 @@ mod tests {
     fn times_before_1970_count_nanoseconds_upwards() {
         assert_eq!(time(Timestamp::new(-1, -250_000_000).unwrap()), Some((-2, 750_000_000)));
         assert_eq!(time(Timestamp::from_second(GO_ZERO_TIME).unwrap()), None);
+    }
+
+    #[test]
+    fn a_file_that_stays_another_owners_runs_as_nobody_else() {
+        let file = tempfile::tempfile().unwrap();
+        let mine = rustix::fs::fstat(&file).unwrap();
+        let meta = |uid| Meta {
+            mode: Some(0o6755),
+            owner: Some((uid, mine.st_gid)),
+            mtime: None,
+            atime: None,
+            xattrs: Vec::new(),
+        };
+        let mode = || rustix::fs::fstat(&file).unwrap().st_mode & 0o7777;
+        assert!(meta(mine.st_uid + 1).apply(&file, Rights { root: false }).unwrap().owner);
+        assert_eq!(mode(), 0o755);
+        assert!(!meta(mine.st_uid).apply(&file, Rights { root: false }).unwrap().owner);
+        assert_eq!(mode(), 0o6755);
     }
 }

@@ -18,6 +18,7 @@ use super::progress::Progress;
 use compare::{Comparison, read_tree};
 use meta::Rights;
 use packs::{Packs, Raw};
+pub use place::kept_around;
 use place::{Fault, Place};
 use rustic_core::repofile::{Metadata, Node, NodeType, SnapshotFile};
 use rustic_core::{IndexedFull, Repository, WriteBackend};

@@ -146,7 +146,7 @@ impl Place {
 
 /// What is never removed, though no point holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kept {
+pub enum Kept {
     /// Another file system, or any other folder that is mounted there.
     Mount,
     /// Where runs are written down, beside what is restored or beside a repository.
@@ -251,7 +251,7 @@ fn is_ledger(name: &OsStr, inside: &[OsString]) -> bool {
     let holds = |names: &[&str]| inside.iter().any(|name| names.iter().any(|held| name == held));
     let beside_repository = name.len() > 3 && name.as_bytes().ends_with(b".dr");
     is_ledger_name(name) && holds(&["runs", "lock"])
-        || beside_repository && holds(&["runs", "seen", "pins", "policy.json", "prune-owed"])
+        || beside_repository && holds(&["runs", "seen", "pins", "owners", "policy.json", "prune-owed"])
 }
 
 /// Whether a folder holds a restic repository, whole or damaged: files that are named as restic's are lie where restic's lie.
@@ -262,6 +262,22 @@ fn is_repository(folder: &OwnedFd, inside: &[OsString]) -> bool {
     let parts = ["config", "data", "keys", "snapshots", "index", "locks"];
     let found = parts.iter().filter(|part| inside.iter().any(|name| name == *part)).count();
     found > 1 && parts[2..5].iter().any(|part| holds_ids(part))
+}
+
+/// The repository, or what is noted beside one, that a path lies inside of; what is at the path itself is not looked at.
+pub fn kept_around(path: &Path) -> Option<(PathBuf, Kept)> {
+    path.ancestors().skip(1).find_map(|ancestor| {
+        let folder = rustix::fs::open(ancestor, FOLDER, Mode::empty()).ok()?;
+        let inside = names(&folder).ok()?;
+        let what = if is_ledger(ancestor.file_name()?, &inside) {
+            Kept::Ledger
+        } else if is_repository(&folder, &inside) {
+            Kept::Repository
+        } else {
+            return None;
+        };
+        Some((ancestor.to_owned(), what))
+    })
 }
 
 fn remove_folder(folder: impl AsFd, name: &OsStr) -> Result<()> {

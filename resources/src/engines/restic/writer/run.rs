@@ -9,6 +9,7 @@ use super::place::{self, Fault, Kept, Place};
 use super::plan::{BASE, FileItem, FolderId, Name, Plan, Special};
 use super::state::State;
 use super::{Extra, RestoreOptions, RestoreReport};
+use crate::words::counted;
 use rustic_core::repofile::NodeType;
 use rustic_core::{IndexedFull, Repository};
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -226,9 +227,8 @@ impl Run<'_> {
             return;
         }
         if self.state.any_failed() {
-            let count = self.plan.extras.len();
-            self.state
-                .warn(format!("{count} entries that the point does not hold were kept, because something failed"));
+            let extras = counted(self.plan.extras.len(), "entry", "entries");
+            self.state.warn(format!("{extras} beside what the point holds stayed, because something failed"));
             return;
         }
         for at in &self.plan.extras {

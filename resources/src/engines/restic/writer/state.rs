@@ -5,6 +5,7 @@ use super::super::progress::Progress;
 use super::meta::LeftOut;
 use super::place::Fault;
 use super::plan::{BASE, FolderId};
+use crate::words::counted;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, HashSet};
@@ -164,14 +165,14 @@ impl<'a> State<'a> {
         let mut last = Vec::new();
         if notes.owners > 0 {
             last.push(format!(
-                "{} entries have another owner or group than in the point: only root can set it",
-                notes.owners
+                "{} another owner or group than in the point: only root can set it",
+                counted(notes.owners, "entry has", "entries have")
             ));
         }
         if notes.attributes > 0 {
             let rest = match notes.attributes {
                 1 => String::new(),
-                count => format!(" and attributes of {} more entries", count - 1),
+                count => format!(" and attributes of {}", counted(count - 1, "more entry", "more entries")),
             };
             last.push(format!("Extended attributes were left out, they can't be set here: {}{rest}", notes.attribute));
         }

@@ -268,6 +268,30 @@ fn a_file_with_another_name_outside_is_replaced_not_overwritten() {
 }
 
 #[test]
+fn a_file_of_several_names_is_kept_only_when_all_of_them_are_the_points() {
+    let world = World::new();
+    let names = ["a", "b"].map(|name| world.input().join(name));
+    fs::write(&names[0], "content").unwrap();
+    fs::hard_link(&names[0], &names[1]).unwrap();
+    set_time(&names[0], 1_600_000_000, 0);
+    let point = world.backup(&world.backup_options()).unwrap().snapshot;
+    let options = RestoreOptions { verify_existing: true, ..world.restore_options(&point) };
+    world.restore(&options).unwrap();
+    let before = fs::metadata(world.output().join("a")).unwrap().ino();
+    assert_eq!(world.restore(&options).unwrap().skipped_same, 1);
+    assert_eq!(fs::metadata(world.output().join("a")).unwrap().ino(), before);
+
+    let outside = world.folder.path().join("outside");
+    fs::remove_file(world.output().join("b")).unwrap();
+    fs::hard_link(world.output().join("a"), &outside).unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o600)).unwrap();
+    world.restore(&options).unwrap();
+    assert_alike(&world.input(), &world.output());
+    let kept = fs::metadata(&outside).unwrap();
+    assert_eq!((kept.mode() & 0o777, kept.nlink()), (0o600, 1));
+}
+
+#[test]
 fn one_file_or_what_patterns_name_can_be_restored() {
     let (world, options) = stored(&[("d/a.txt", b"1"), ("d/b.jpg", b"2"), ("e/c.txt", b"3"), ("f/g", b"4")]);
     let one = RestoreOptions {

@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::engines::kubernetes::watch::Watches;
 use crate::engines::velero::testing::{Api, Storage, backup, file_volume, packed};
-use crate::ledger::{LedgerStore, PathLedger, StoreLedger, Triggers, Verdict};
+use crate::ledger::{LedgerStore, PathLedger, StoreLedger, Verdict};
 use crate::run::{
-    Cancel, OnFailure, OnMissing, Outcome, PointChoice, RestoreJob, RestoreParts, RestoreResult, RunError, TargetState,
-    When,
+    Cancel, Memory, OnFailure, Outcome, RestoreJob, RestoreParts, RestoreResult, RunError, TargetState, When,
 };
 
 const DOCS: &str = "/api/v1/namespaces/docs";
@@ -59,21 +58,12 @@ impl World {
             accept_partially_failed: false,
         };
         let job = RestoreJob {
-            name: "docs".into(),
             engine: "velero".into(),
             server_uid: Some("uid-of-prod".into()),
             target: "docs".into(),
-            triggers: Triggers::new(),
             series: "repository".into(),
             when: When::TargetMissing,
-            on_missing: OnMissing::Fail,
-            on_failure: OnFailure::StayQuiesced,
-            recovery_point: PointChoice::Newest,
-            approved: None,
-            safety_backup: true,
-            perform: true,
-            restores: "all of it".into(),
-            rto: None,
+            ..RestoreJob::for_tests()
         };
         let ledger = PathLedger::new(&folder.path().join("docs")).unwrap();
         let seen = StoreLedger::new(storage.store(), "ledger");
@@ -95,7 +85,11 @@ impl World {
                 json!({ "phase": phase, "errors": 1, "progress": { "totalItems": 2, "itemsRestored": 2 } }),
             ],
         );
-        let name = self.name();
+        self.leaves(&self.name()).await;
+    }
+
+    /// What Velero writes about a Restore that brings the claim back.
+    async fn leaves(&self, name: &str) {
         let written =
             json!({ "v1/PersistentVolumeClaim": ["docs/data(created)"], "v1/ConfigMap": ["docs/settings(created)"] });
         self.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &written).await;
@@ -146,8 +140,7 @@ impl World {
     async fn run(&self) -> Result<RestoreResult, RunError> {
         let parts = RestoreParts {
             ledger: &self.ledger,
-            storage: Some(&self.seen),
-            siblings: None,
+            memory: Memory { storage: Some(&self.seen), siblings: None },
             engine: &self.engine,
             pause: None,
             safety: Some(&self.engine),
@@ -205,6 +198,80 @@ async fn a_lost_namespace_comes_back_once() {
     let again = world.run().await.unwrap();
     assert!(again.adopted);
     assert_eq!(world.api.made("restores").len(), 1);
+}
+
+const MONDAY: &str = "/apis/velero.io/v1/namespaces/velero/backups/monday";
+
+#[tokio::test]
+async fn a_point_is_kept_until_a_restore_of_it_succeeded() {
+    let world = World::new().await;
+    let soon = "2020-01-01T00:00:00Z";
+    let mut known = backup("monday", "Completed", 1, &["docs"]);
+    known["status"]["expiration"] = json!(soon);
+    world.api.put_velero("backups", "monday", known.clone());
+    world.ends("Failed").await;
+    world.run().await.unwrap_err();
+    let kept = world.api.get(MONDAY).unwrap();
+    assert_ne!(kept["status"]["expiration"], soon, "the next attempt needs it");
+    assert_eq!(kept["metadata"]["labels"][labels::KEPT], "true");
+
+    world.ends("Completed").await;
+    let second = format!("{}-2", world.name());
+    world.leaves(&second).await;
+    world.fills_by(&second);
+    let result = world.run().await.unwrap();
+    assert_eq!(result.outcome, Outcome::Restored);
+    let now = world.api.get(MONDAY).unwrap();
+    assert_eq!(now["status"], known["status"]);
+    assert_eq!(now["metadata"]["labels"], known["metadata"]["labels"]);
+    assert_eq!(now["metadata"]["annotations"], json!({}));
+}
+
+#[tokio::test]
+async fn nothing_is_kept_where_velero_only_reads() {
+    let world = World::new().await;
+    let mut only_read = location("2026-11-21T10:00:00Z");
+    only_read["spec"]["accessMode"] = json!("ReadOnly");
+    world.api.put_velero("backupstoragelocations", "default", only_read);
+    world.ends("Completed").await;
+    world.fills();
+    world.run().await.unwrap();
+    assert!(!world.api.was_patched(MONDAY));
+}
+
+#[tokio::test]
+async fn a_date_that_may_not_be_put_off_is_told_and_stops_no_restore() {
+    let world = World::new().await;
+    let mut known = backup("monday", "Completed", 1, &["docs"]);
+    known["status"]["expiration"] = json!("2020-01-01T00:00:00Z");
+    world.api.put_velero("backups", "monday", known);
+    world.api.refuses("PATCH", MONDAY);
+    world.ends("Completed").await;
+    world.fills();
+    let result = world.run().await.unwrap();
+    let said = result.warnings.join("; ");
+    assert!(said.contains("Velero removes the backup monday from 2020-01-01T00:00:00Z on"), "{said}");
+    assert!(said.contains("could not be told to keep the recovery points"), "{said}");
+}
+
+#[tokio::test]
+async fn a_backup_that_velero_is_removing_is_refused() {
+    let world = World::new().await;
+    let mut going = backup("monday", "Completed", 1, &["docs"]);
+    going["status"]["phase"] = json!("Deleting");
+    world.api.put_velero("backups", "monday", going);
+    let error = world.refusal().await;
+    assert!(error.contains("is removing the backup monday (it expires at 2026-12-20T02:00:00Z)"), "{error}");
+    assert_eq!(world.api.writes(), 0);
+}
+
+#[tokio::test]
+async fn a_restore_that_goes_with_its_backup_says_so() {
+    let world = World::new().await;
+    world.api.plays("restores", [json!({ "phase": "Deleting" })]);
+    world.api.follow(&world.name(), [(MONDAY, json!({ "status": { "phase": "Deleting" } }))]);
+    let error = world.run().await.unwrap_err().to_string();
+    assert!(error.contains("while it ran: the backup monday that it read was removed meanwhile"), "{error}");
 }
 
 #[tokio::test]
@@ -386,8 +453,7 @@ async fn a_run_whose_process_died_waits_for_the_restore_that_it_began() {
     let died = tokio::time::timeout(Duration::from_millis(300), async {
         let parts = RestoreParts {
             ledger: &world.ledger,
-            storage: None,
-            siblings: None,
+            memory: Memory { storage: None, siblings: None },
             engine: &world.engine,
             pause: None,
             safety: None,
@@ -480,7 +546,7 @@ async fn a_success_that_brought_nothing_is_none() {
     let skipped = json!({ "v1/ConfigMap": ["docs/settings(skipped)"] });
     world.storage.put_packed(&format!("restores/{name}/restore-{name}-resource-list.json.gz"), &skipped).await;
     let error = world.run().await.unwrap_err().to_string();
-    assert!(error.contains("ended Completed and restored nothing: all 1 objects were there already"), "{error}");
+    assert!(error.contains("ended Completed and restored nothing: the one object was there already"), "{error}");
 }
 
 #[tokio::test]
@@ -611,7 +677,7 @@ async fn first_use_is_proven_by_a_bucket_without_anything_of_velero_s() {
     storage.backup("other", "Completed", 1, &["mail"]).await;
     let listing = list(&storage.bucket(), &series, false).await.unwrap();
     assert_eq!(listing.near_misses, ["1 backup holds mail"]);
-    assert!(matches!(listing.first_use, FirstUse::NotProven(why) if why.contains("1 backups of other things")));
+    assert!(matches!(listing.first_use, FirstUse::NotProven(why) if why.contains("1 backup of other things")));
 }
 
 #[tokio::test]

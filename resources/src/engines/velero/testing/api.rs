@@ -108,6 +108,12 @@ impl Api {
         state.writes.iter().any(|(method, of, _)| method == "DELETE" && of == path)
     }
 
+    /// Whether somebody changed an object.
+    pub fn was_patched(&self, path: &str) -> bool {
+        let state = self.0.lock().unwrap();
+        state.writes.iter().any(|(method, of, _)| method == "PATCH" && of == path)
+    }
+
     /// How often something was written.
     pub fn writes(&self) -> usize {
         self.0.lock().unwrap().writes.len()

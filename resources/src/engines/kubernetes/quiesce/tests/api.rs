@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::{Map, Value, json};
 
-use crate::connections::kubernetes::{Cluster, Kind, Unreachable};
+use crate::connections::kubernetes::{Cluster, FIELD_MANAGER, Kind, Unreachable};
 
 /// What of engines is served, unless a test takes it away.
 const KINDS: [&str; 4] = ["replicationsources", "replicationdestinations", "backups", "restores"];
@@ -32,6 +32,8 @@ struct Inner {
     dropped: Option<&'static str>,
     /// A field of specs that the schema does not know, and whose objects it refuses.
     lacking: Option<&'static str>,
+    /// What it says of the fields of kinds.
+    description: Value,
 }
 
 /// The address of an object.
@@ -44,7 +46,8 @@ impl Api {
     pub fn new() -> Self {
         let (objects, absent, forbidden) = (Objects::new(), Vec::new(), Vec::new());
         let (controllers, requests, dropped, lacking) = (Vec::new(), Vec::new(), None, None);
-        let inner = Inner { objects, absent, forbidden, controllers, requests, dropped, lacking };
+        let description = Value::Null;
+        let inner = Inner { objects, absent, forbidden, controllers, requests, dropped, lacking, description };
         Api(Arc::new(Mutex::new(inner)))
     }
 
@@ -101,6 +104,15 @@ impl Api {
         self.inner().lacking = Some(field);
     }
 
+    /// Has the server say that specs of a kind have these fields.
+    pub fn describes(&self, kind: &Kind, fields: &[&str]) {
+        let fields: Map<_, _> = fields.iter().map(|field| ((*field).to_owned(), json!({}))).collect();
+        let named = json!([{ "group": kind.group, "version": kind.version, "kind": kind.kind }]);
+        let schema =
+            json!({ "properties": { "spec": { "properties": fields } }, "x-kubernetes-group-version-kind": named });
+        self.inner().description = json!({ "components": { "schemas": { "it": schema } } });
+    }
+
     /// What was asked: method and address.
     pub fn requests(&self) -> Vec<String> {
         self.inner().requests.clone()
@@ -129,6 +141,9 @@ impl Inner {
         controllers.iter_mut().for_each(|controller| controller(&mut self.objects));
         self.controllers = controllers;
         self.requests.push(format!("{method} {path}"));
+        if path.starts_with("/openapi/") {
+            return (200, self.description.to_string().into_bytes());
+        }
         let parts: Vec<&str> = path.split('/').collect();
         let Some(place) = parts.iter().position(|part| *part == "namespaces") else {
             let served: Vec<_> =
@@ -150,6 +165,11 @@ impl Inner {
             ("PATCH", Some(name)) if query.contains("fieldValidation=Strict") => {
                 if let Some(field) = self.lacking.filter(|field| !body["spec"][*field].is_null()) {
                     return (500, lack(name, field));
+                }
+                // Whoever unpauses by an apply what somebody paused by an update is told so.
+                let paused = self.objects.get(path).is_some_and(|live| live["spec"]["paused"] == true);
+                if paused && body["spec"]["paused"] == false && !query.contains("force=true") {
+                    return (409, conflict(name, ".spec.paused"));
                 }
                 Ok(self.apply(path, body, query.contains("dryRun=All")))
             }
@@ -260,6 +280,14 @@ fn fields(patch: &Value) -> Value {
 fn lack(name: &str, field: &str) -> Vec<u8> {
     let message = format!("failed to create typed patch object ({name}): .spec.{field}: field not declared in schema");
     json!({ "kind": "Status", "status": "Failure", "code": 500, "message": message }).to_string().into_bytes()
+}
+
+fn conflict(name: &str, field: &str) -> Vec<u8> {
+    let cause = json!({ "reason": "FieldManagerConflict", "field": field, "message": format!("conflict with {FIELD_MANAGER:?} using v1") });
+    json!({ "kind": "Status", "status": "Failure", "code": 409, "reason": "Conflict", "message": "Apply failed",
+        "details": { "name": name, "causes": [cause] } })
+    .to_string()
+    .into_bytes()
 }
 
 fn refusal(status: u16, name: &str, plural: &str) -> Vec<u8> {

@@ -8,10 +8,10 @@ use crate::connections::kubernetes::Cluster;
 use crate::engines::table::QuiesceOrder;
 use crate::engines::toy::{Server, Toy};
 use crate::engines::volsync;
-use crate::ledger::{LedgerStore, PathLedger, PinnedPoint, Triggers};
+use crate::ledger::{LedgerStore, PathLedger, PinnedPoint};
 use crate::run::{
-    Cancel, EngineError, Journal, Listing, OnFailure, OnMissing, Outcome, PointChoice, Points, Probe, Restore,
-    RestoreJob, RestoreParts, RestoreResult, Restored, RunError, When, restore,
+    Cancel, EngineError, Journal, Listing, Memory, Outcome, Points, Probe, Restore, RestoreJob, RestoreParts,
+    RestoreResult, Restored, RunError, restore,
 };
 use crate::waiting::Patience;
 
@@ -52,27 +52,10 @@ impl World {
         pause: &KubernetesPause,
         cancel: Cancel,
     ) -> Result<RestoreResult, RunError> {
-        let job = RestoreJob {
-            name: "docs".into(),
-            engine: "toy".into(),
-            server_uid: Some(self.server.uid()),
-            target: "volume".into(),
-            triggers: Triggers::new(),
-            series: "docs".into(),
-            when: When::TargetMissingOrEmpty,
-            on_missing: OnMissing::Fail,
-            on_failure: OnFailure::StayQuiesced,
-            recovery_point: PointChoice::Newest,
-            approved: None,
-            safety_backup: true,
-            perform: true,
-            restores: "all of it".into(),
-            rto: None,
-        };
+        let job = RestoreJob { server_uid: Some(self.server.uid()), ..RestoreJob::for_tests() };
         let parts = RestoreParts {
             ledger: &self.ledger,
-            storage: None,
-            siblings: None,
+            memory: Memory { storage: None, siblings: None },
             engine,
             pause: Some(pause),
             safety: None,
