@@ -99,6 +99,14 @@ pub fn path(value: &Value, path: &Path) -> Vec<Diagnostic> {
     }
 }
 
+/// An absolute, clean path of a folder that lies in another one.
+pub fn folder(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    match text(value) {
+        "/" => refuse(path, "Unusable path", "A store needs a folder of its own, not `/`.".to_owned()),
+        _ => self::path(value, path),
+    }
+}
+
 /// A list of absolute, clean paths, at least one.
 pub fn paths(value: &Value, path: &Path) -> Vec<Diagnostic> {
     let Value::List(values) = value else { return Vec::new() };
@@ -288,6 +296,7 @@ mod tests {
         for good in ["/", "/srv/docs", "/srv/..docs", "/srv/ümläut x"] {
             assert!(!refused(path, good), "{good}");
         }
+        assert!(refused(folder, "/") && refused(folder, "srv") && !refused(folder, "/srv"));
     }
 
     #[test]

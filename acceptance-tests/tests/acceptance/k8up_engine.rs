@@ -436,7 +436,7 @@ fn an_archive_of_each_claim_lies_in_its_bucket_and_its_keys_are_looked_after(sce
     let state = fs::read_to_string(scene.workspace.state_file())?;
     ensure!(!state.contains(&world.s3.credentials.secret), "the key is in the state");
     let stored = || Ok(world.s3.keys(&archives, "")?.into_iter().next());
-    let key = wait_for("an archive", MINUTE * 3, stored)?;
+    let key = wait_for("an archive", MINUTE * 6, stored)?;
     ensure!(key.starts_with(&format!("backup-{}-data-", world.name)) && key.ends_with(".tar.gz"), "{key}");
     ensure!(unpacked(scene, &world, &archives, &key)? == "preciousas well");
 

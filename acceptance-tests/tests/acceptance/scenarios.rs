@@ -292,7 +292,7 @@ impl Gitops {
         );
         scene.workspace.set("TF_VAR_claims", claims).set("TF_VAR_storage_class", STORAGE_CLASS);
         scene.workspace.set("TF_VAR_repository_password", "canary-scenario-password-51");
-        scene.workspace.set("DR_TEST_CLOCK_SPEED", "10");
+        scene.workspace.set("DR_TEST_CLOCK_SPEED", "4");
         fs::write(shared.node.claim(&namespace, "data")?.join("letter"), text)?;
         let objects = in_git(&namespace);
         objects.iter().try_for_each(|object| shared.api().apply(object).map(drop))?;

@@ -113,7 +113,7 @@ pub struct StoreModel {
 #[derive(Model, Clone, Debug, PartialEq)]
 pub struct LocalStore {
     /// Its absolute path. The folder it lies in has to exist.
-    #[dr(required, validate = validators::path)]
+    #[dr(required, validate = validators::folder)]
     pub path: Attr<String>,
 }
 

@@ -331,9 +331,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Looks at what is backed up, and refuses to store a new or empty thing over a full history.
+    /// Looks at what is backed up, and refuses to store a new or empty thing over a full history, unless anything may be stored.
     async fn guard(&self) -> Result<Seen, RunError> {
-        if self.job.first_backup == FirstBackup::Allow {
+        let anything = self.job.first_backup == FirstBackup::Allow;
+        if anything && !self.parts.engine.prunes() {
             return Ok(Seen::default());
         }
         let histories = self.histories().await?;
@@ -343,7 +344,7 @@ impl Run<'_> {
         let mut doubts = Vec::new();
         let vanished = self.vanished(&histories, &records);
         let newest = histories.iter().flat_map(|history| &history.points).map(|point| point.time).max();
-        for History { points, probe } in &histories {
+        for History { points, probe } in histories.iter().filter(|_| !anything) {
             guard::check(points, probe, &records)?;
             doubts.extend(guard::doubt(points, probe, &records));
         }

@@ -209,15 +209,18 @@ async fn a_backup_beside_points_of_the_future_stays_and_is_told_of() {
 
 #[tokio::test]
 async fn nothing_is_pruned_where_the_point_of_the_last_run_is_gone() {
-    let world = World::new();
-    let stored = world.backup(&world.backup_job(), None).await.unwrap().point.unwrap();
-    world.server.set("keep", Some("1"));
-    world.server.forget(&stored.id);
-    let result = world.backup(&world.backup_job(), None).await.unwrap();
-    assert!(result.warnings[0].contains("which the last run stored, is gone"), "{:?}", result.warnings);
-    assert!(!result.warnings[0].contains("  "), "{:?}", result.warnings);
-    assert_eq!(world.server.points().len(), 2, "an older point was removed");
-    let result = world.backup(&world.backup_job(), None).await.unwrap();
-    assert!(result.warnings.is_empty(), "{:?}", result.warnings);
-    assert_eq!(world.server.points().len(), 1);
+    for first_backup in [FirstBackup::Refuse, FirstBackup::Allow] {
+        let world = World::new();
+        let job = BackupJob { first_backup, ..world.backup_job() };
+        let stored = world.backup(&job, None).await.unwrap().point.unwrap();
+        world.server.set("keep", Some("1"));
+        world.server.forget(&stored.id);
+        let result = world.backup(&job, None).await.unwrap();
+        assert!(result.warnings[0].contains("which the last run stored, is gone"), "{:?}", result.warnings);
+        assert!(!result.warnings[0].contains("  "), "{:?}", result.warnings);
+        assert_eq!(world.server.points().len(), 2, "an older point was removed");
+        let result = world.backup(&job, None).await.unwrap();
+        assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+        assert_eq!(world.server.points().len(), 1);
+    }
 }
