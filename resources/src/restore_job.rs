@@ -674,7 +674,10 @@ impl RestoreJobs {
             }),
             cancel: deadline.cancel(),
         };
-        let run = run::restore(&job, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
+        let run = match run::restore(&job, &parts).await {
+            Ok(run) => run,
+            Err(error) => return Err(jobs::failed(&action, error, deadline, parts.engine).await),
+        };
         // The plan of the same apply speaks of the job.
         jobs::report(&self.shared, context, &format!("the restore of {name}"), &run.warnings);
         let probe = engine.probe().await.map_err(|error| unseen(&action, &error))?;

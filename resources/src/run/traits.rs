@@ -19,6 +19,12 @@ pub trait Points: Send + Sync {
         "what the engine was told to do goes on without us, and nothing was undone"
     }
 
+    /// What is seen now of the work of a run whose time is over: what the engine said last, and what it may wait for, for people.
+    /// `object` is what the run made for the engine.
+    async fn last_seen(&self, _object: Option<&str>) -> Option<String> {
+        None
+    }
+
     /// Waits for what works on points and may be about to be installed. Changes nothing, and an error is before any write.
     async fn ready(&self, _: Patience) -> Result<(), EngineError> {
         Ok(())

@@ -170,6 +170,10 @@ impl Points for VolumeBackup {
         self.orders.ready(&BACKUP, patience).await
     }
 
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        Some(self.orders.last_seen(&BACKUP, object?).await)
+    }
+
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
         Ok(())
     }

@@ -19,6 +19,7 @@ use super::selection::Selection;
 use super::server::{self, BACKUP, Ended, Location, Order, RESTORE, Server, before, is_under_way, listed, verdict};
 use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::RestoreEngine;
+use crate::engines::kubernetes::last_seen;
 use crate::engines::table::QuiesceOrder;
 use crate::ledger::{PinnedPoint, Record, engine_object_name};
 use crate::run::{EngineError, FirstUse, Journal, Listing, Pins, Points, Probe, Restore, Restored, Safety};
@@ -332,6 +333,14 @@ impl Points for NamespaceRestore {
 
     async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
         self.server.ready(&RESTORE, patience).await
+    }
+
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        let mut seen = vec![self.server.last_seen(&RESTORE, object?).await];
+        for namespace in self.selection.destinations() {
+            seen.extend(last_seen::waiting_in(&self.server.cluster, &namespace).await);
+        }
+        Some(seen.join("; "))
     }
 
     /// Everything that would end a restore badly, or well and without data, before anything is touched.

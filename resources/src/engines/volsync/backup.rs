@@ -87,6 +87,10 @@ impl Points for ClaimBackup {
         self.mover.ready(patience).await
     }
 
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        Some(self.mover.last_seen(object?).await)
+    }
+
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
         Ok(())
     }

@@ -203,6 +203,23 @@ async fn a_lost_namespace_comes_back_once() {
 const MONDAY: &str = "/apis/velero.io/v1/namespaces/velero/backups/monday";
 
 #[tokio::test]
+async fn what_is_seen_last_of_a_restore_is_how_far_it_is_and_what_waits_in_its_namespaces() {
+    let world = World::new().await;
+    assert_eq!(world.engine.last_seen(None).await, None);
+    world.api.put_velero("restores", "dr-docs", json!({ "status": {} }));
+    let seen = async || world.engine.last_seen(Some("dr-docs")).await.unwrap();
+    assert_eq!(seen().await, "Restore velero/dr-docs has no phase yet, so Velero has not begun with it");
+    let progress = json!({ "totalItems": 80, "itemsRestored": 12 });
+    world.api.put_velero("restores", "dr-docs", json!({ "status": { "phase": "InProgress", "progress": progress } }));
+    world.api.put(CLAIM, json!({ "spec": {}, "status": { "phase": "Pending" } }));
+    assert_eq!(
+        seen().await,
+        "Restore velero/dr-docs is InProgress, with 12 of 80 items; PersistentVolumeClaim docs/data is not bound to a volume \
+         (Pending): it names no storage class, and the cluster may have no default one"
+    );
+}
+
+#[tokio::test]
 async fn a_point_is_kept_until_a_restore_of_it_succeeded() {
     let world = World::new().await;
     let soon = "2020-01-01T00:00:00Z";
