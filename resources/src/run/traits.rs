@@ -41,6 +41,8 @@ pub struct Listing {
     pub points: Vec<Point>,
     /// Whether the storage was ever used.
     pub first_use: FirstUse,
+    /// Where it was looked, and for which points, for people.
+    pub looked: String,
     /// Places nearby that hold points, for people: "`paperless` holds 312 points".
     pub near_misses: Vec<String>,
     /// Ids of points whose own file is damaged: nobody knows of which series they are, and when they were taken.

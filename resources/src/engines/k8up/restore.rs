@@ -54,7 +54,8 @@ impl Own {
         let points: Vec<_> = own.iter().filter_map(as_run_point).collect();
         let first_use = self.site.first_use(points.len(), others.len()).await?;
         let near_misses = if points.is_empty() { points::near_misses(&others, &self.series) } else { Vec::new() };
-        Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&others) })
+        let looked = format!("{} for {}", self.site.place(), self.series);
+        Ok(Listing { points, first_use, looked, near_misses, unreadable: points::unreadable(&others) })
     }
 
     /// An error where the point is not among them.

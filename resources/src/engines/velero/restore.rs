@@ -293,7 +293,8 @@ pub async fn list(bucket: &Bucket, series: &Series, accept_partial: bool) -> Res
         true => first_use(bucket, &all).await?,
     };
     let near_misses = if points.is_empty() { near_misses(&all) } else { Vec::new() };
-    Ok(Listing { points, first_use, near_misses, unreadable: Vec::new() })
+    let looked = format!("{} for backups of {series}", bucket.describe());
+    Ok(Listing { points, first_use, looked, near_misses, unreadable: Vec::new() })
 }
 
 async fn first_use(bucket: &Bucket, all: &[Point]) -> Result<FirstUse, EngineError> {

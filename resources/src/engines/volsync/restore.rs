@@ -121,7 +121,8 @@ impl Points for ClaimRestore {
         };
         let first_use = self.repository.first_use(points.len(), all.len()).await?;
         let unreadable = crate::engines::restic::points::unreadable(&all);
-        Ok(Listing { points, first_use, near_misses, unreadable })
+        let looked = format!("{} for {series}", self.repository.place());
+        Ok(Listing { points, first_use, looked, near_misses, unreadable })
     }
 
     /// A Secret is all that a target of VolSync's is, so a restore may be the first to need the CRD.
