@@ -314,6 +314,24 @@ async fn what_failed_in_part_is_an_error_with_velero_s_words_unless_it_is_accept
 }
 
 #[tokio::test]
+async fn the_certificates_that_every_namespace_has_are_no_warning() {
+    let skipped = "could not restore, ConfigMap \"kube-root-ca.crt\" already exists";
+    for (lines, expected) in
+        [(vec![skipped], None), (vec![skipped, "no class `fast`"], Some("Velero has 1 warning: docs: no class `fast`"))]
+    {
+        let world = World::new().await;
+        world.ends("Completed").await;
+        let progress = json!({ "totalItems": 2, "itemsRestored": 2 });
+        let ended = json!({ "phase": "Completed", "warnings": lines.len(), "progress": progress });
+        world.api.plays("restores", [json!({ "phase": "InProgress" }), ended]);
+        let complaints = json!({ "errors": {}, "warnings": { "namespaces": { "docs": lines } } });
+        let results = format!("restores/{0}/restore-{0}-results.gz", world.name());
+        world.storage.put_packed(&results, &complaints).await;
+        assert_eq!(world.warnings().await, Vec::from_iter(expected));
+    }
+}
+
+#[tokio::test]
 async fn what_velero_refuses_leaves_everything_as_it_was() {
     let world = World::new().await;
     let why = json!(["failed to get resource modifiers configmap velero/rules"]);
