@@ -295,7 +295,10 @@ impl BackupJobs {
             engine: engine.as_ref(),
             cancel: deadline.cancel(),
         };
-        let result = run::backup(&job, cause, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
+        let result = match run::backup(&job, cause, &parts).await {
+            Ok(result) => result,
+            Err(error) => return Err(jobs::failed(&action, error, deadline, parts.engine).await),
+        };
         // The plan of the same apply speaks of the job.
         jobs::report(&self.shared, context, &format!("the backup of {name}"), &result.warnings);
         Ok(result)

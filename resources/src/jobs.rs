@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use crate::clock;
 use crate::engines::restic::model as restic;
 use crate::engines::table::{self, LedgerPlace};
-use crate::ledger::{ConfigMapLedger, LedgerError, LedgerStore, PathLedger, PinnedPoint, Triggers};
+use crate::ledger::{ConfigMapLedger, LedgerError, LedgerStore, PathLedger, Phase, PinnedPoint, Triggers};
 use crate::reference::Reference;
-use crate::run::{Candidate, RunError, left};
+use crate::run::{Candidate, Points, RunError, left};
 use crate::shared::Shared;
 use crate::timeouts::Deadline;
 use crate::words::{ended, sentence};
@@ -131,17 +131,37 @@ pub fn texts(list: &Attr<Vec<Attr<String>>>) -> Vec<String> {
     list.known().map(|list| list.iter().filter_map(|text| text.known().cloned()).collect()).unwrap_or_default()
 }
 
+/// How long it is looked what a run whose time is over still waited for.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+
 /// A failed run as a diagnostic: what failed, why, and how to go on.
-pub fn failed(action: &str, error: &RunError, deadline: &Deadline) -> Diagnostics {
-    if deadline.is_expired()
-        && let RunError::Interrupted { key, object, .. } = error
-    {
-        let left = left(object);
-        return Diagnostics::error(
-            format!("Unable to {action}: it took too long"),
-            format!("Run {key} is where it was; `timeouts` allows more. Apply again: it goes on there{left}."),
-        );
+pub async fn failed(action: &str, error: RunError, deadline: &Deadline, engine: &dyn Points) -> Diagnostics {
+    match &error {
+        RunError::Interrupted { key, phase, object, .. } if deadline.is_expired() => {
+            let seen = last_look(engine, object.as_deref(), clock::scaled(LAST_LOOK)).await;
+            too_long(action, key, *phase, object, seen)
+        }
+        error => in_words(action, error),
     }
+}
+
+async fn last_look(engine: &dyn Points, object: Option<&str>, limit: Duration) -> Option<String> {
+    tokio::time::timeout(limit, engine.last_seen(object)).await.ok().flatten()
+}
+
+/// That a run took too long, with what is seen of it.
+fn too_long(action: &str, key: &str, phase: Phase, object: &Option<String>, seen: Option<String>) -> Diagnostics {
+    let (left, phase) = (left(object), phase.as_str());
+    let seen = seen.map(|seen| format!("\n\nLast seen: {}", ended(seen))).unwrap_or_default();
+    Diagnostics::error(
+        format!("Unable to {action}: it took too long"),
+        format!(
+            "Run {key} is where it was, at phase {phase}; `timeouts` allows more. Apply again: it goes on there{left}.{seen}"
+        ),
+    )
+}
+
+fn in_words(action: &str, error: &RunError) -> Diagnostics {
     let mut detail = sentence(error);
     let mut cause = std::error::Error::source(error).and_then(std::error::Error::source);
     while let Some(error) = cause {
@@ -212,9 +232,69 @@ pub async fn warn_of_token(context: &Context, shared: &Shared, engine: &str, con
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use dr_framework::{ClientCapabilities, Stopper};
+
     use super::*;
     use crate::ledger::{JobKind, Record, StoreLedger};
+    use crate::run::{EngineError, Listing};
     use crate::store::local::LocalStore;
+    use crate::timeouts::{Operation, Timeouts};
+
+    /// An engine that shows this of its work, or does not answer.
+    struct Shows(Option<&'static str>);
+
+    #[async_trait]
+    impl Points for Shows {
+        async fn list(&self) -> Result<Listing, EngineError> {
+            Err(EngineError::nothing_written("nobody asks"))
+        }
+
+        async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
+            Ok(())
+        }
+
+        async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+            match self.0 {
+                Some(shown) => Some(format!("Restore {} {shown}", object?)),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What a run is told whose time is over.
+    async fn told(object: Option<&str>, shows: &'static str) -> String {
+        let context = Context::new(ClientCapabilities::default(), Stopper::default().signal());
+        let timeouts = Attr::Known(Timeouts { create: "1ms".into(), ..Timeouts::default() });
+        let deadline = Deadline::start(&context, &timeouts, Operation::Create, Duration::from_secs(60));
+        deadline.cancel().cancelled().await;
+        let error = RunError::Interrupted {
+            key: "k".to_owned(),
+            phase: Phase::Writing,
+            aftermath: "nothing was undone",
+            object: object.map(str::to_owned),
+        };
+        let told = failed("restore \"docs\"", error, &deadline, &Shows(Some(shows))).await;
+        assert_eq!(told.0[0].summary, "Unable to restore \"docs\": it took too long");
+        told.0[0].detail.clone()
+    }
+
+    #[tokio::test]
+    async fn a_run_that_took_too_long_says_what_was_seen_last_of_its_work() {
+        let there = "Run k is where it was, at phase writing; `timeouts` allows more. Apply again: it goes on there";
+        let with_object = told(Some("dr-docs"), "has no node").await;
+        assert!(
+            with_object.starts_with(there) && with_object.contains("`dr-docs`, goes on meanwhile"),
+            "{with_object}"
+        );
+        assert!(with_object.ends_with("\n\nLast seen: Restore dr-docs has no node."), "{with_object}");
+        assert_eq!(told(None, "has no node").await, format!("{there}."));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_keeps_nobody_from_the_error() {
+        assert_eq!(last_look(&Shows(None), None, Duration::from_millis(1)).await, None);
+    }
 
     #[tokio::test]
     async fn the_record_that_a_backup_waits_for_is_found_beside_the_path_or_in_the_storage_of_the_restore() {

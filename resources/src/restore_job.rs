@@ -674,7 +674,10 @@ impl RestoreJobs {
             }),
             cancel: deadline.cancel(),
         };
-        let run = run::restore(&job, &parts).await.map_err(|error| jobs::failed(&action, &error, deadline))?;
+        let run = match run::restore(&job, &parts).await {
+            Ok(run) => run,
+            Err(error) => return Err(jobs::failed(&action, error, deadline, parts.engine).await),
+        };
         // The plan of the same apply speaks of the job.
         jobs::report(&self.shared, context, &format!("the restore of {name}"), &run.warnings);
         let probe = engine.probe().await.map_err(|error| unseen(&action, &error))?;
@@ -950,6 +953,24 @@ fn in_words(found: &Diagnostics) -> String {
     texts.collect::<Vec<_>>().join("\n")
 }
 
+/// What a job with a read-only source has to say in words, and what that means for what is there.
+fn unsaved(when: &Attr<String>) -> String {
+    let meaning = match when {
+        Attr::Unknown => "",
+        Attr::Known(when) if when == "always" => " What is there is overwritten unsaved then.",
+        Attr::Known(when) if when == "target_missing_or_empty" => {
+            " Nothing is lost by that: the job begins only where the target is missing or empty."
+        }
+        _ => {
+            " Nothing is lost by that: the job begins only where the target is missing, and there is nothing to save then."
+        }
+    };
+    format!(
+        "What a restore overwrites is saved in the storage of its source first, and this source has access = \"read_only\": \
+         nothing can be stored there. Set `safety_backup = false` in this job.{meaning}"
+    )
+}
+
 fn refresh_failed(name: &str, error: &dyn std::error::Error) -> Diagnostics {
     Diagnostics::error(format!("Unable to refresh restore job {name:?}"), ended(error))
 }
@@ -1040,7 +1061,7 @@ impl Resource for RestoreJobs {
             found.extend(Diagnostics::error_at(
                 Path::attribute("safety_backup"),
                 "No safety backup on a read-only source",
-                "Nothing can be written there. Set `safety_backup = false` to overwrite without one.",
+                unsaved(&config.when),
             ));
         }
         found
@@ -1200,5 +1221,22 @@ impl Resource for RestoreJobs {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_only_source_is_told_what_to_set_and_what_that_means() {
+        let missing = unsaved(&"target_missing".into());
+        let begins = "Set `safety_backup = false` in this job. Nothing is lost by that: the job begins only where the target is \
+                      missing, and there is nothing to save then.";
+        assert!(missing.ends_with(begins), "{missing}");
+        assert_eq!(unsaved(&Attr::Null), missing, "it is the default");
+        assert!(unsaved(&"always".into()).ends_with("What is there is overwritten unsaved then."));
+        assert!(unsaved(&"target_missing_or_empty".into()).ends_with("missing or empty."));
+        assert!(unsaved(&Attr::Unknown).ends_with("Set `safety_backup = false` in this job."));
     }
 }

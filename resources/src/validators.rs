@@ -261,6 +261,45 @@ pub fn moments(value: &Value, path: &Path) -> Vec<Diagnostic> {
     known.flat_map(|value| word(value, path, &["create", "triggers", "destroy"])).collect()
 }
 
+/// The access modes of a PersistentVolumeClaim.
+const ACCESS_MODES: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
+
+/// A list of access modes of a PersistentVolumeClaim.
+pub fn access_modes(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    let Value::List(values) = value else { return Vec::new() };
+    let known = values.iter().enumerate().filter(|(_, value)| matches!(value, Value::String(_)));
+    known.flat_map(|(index, value)| word(value, &path.clone().index(index), &ACCESS_MODES)).collect()
+}
+
+/// The size of a volume: a quantity of Kubernetes' that is more than nothing.
+pub fn size(value: &Value, path: &Path) -> Vec<Diagnostic> {
+    if is_size(text(value)) {
+        return Vec::new();
+    }
+    refuse(
+        path,
+        "Unusable size",
+        format!(
+            "{:?} is not a size as Kubernetes takes it: write a number above zero with one of the units Ki, Mi, Gi, Ti, Pi, Ei \
+             (powers of 1024) or k, M, G, T, P, E (powers of 1000), like 20Gi or 500M.",
+            text(value)
+        ),
+    )
+}
+
+/// Whether a text is a `resource.Quantity` of Kubernetes' (`apimachinery/pkg/api/resource/quantity.go`) above zero: a decimal
+/// number, and a unit or an exponent.
+fn is_size(text: &str) -> bool {
+    const UNITS: [&str; 16] = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let is_number = number.matches('.').count() <= 1 && number.contains(|letter: char| letter.is_ascii_digit());
+    let exponent = unit.strip_prefix(['e', 'E']).filter(|rest| !rest.is_empty());
+    let is_unit = UNITS.contains(&unit) || exponent.is_some_and(|exponent| exponent.parse::<i64>().is_ok());
+    is_number && is_unit && number.contains(|letter: char| matches!(letter, '1'..='9'))
+}
+
 /// A whole number of at least 1.
 pub fn positive(value: &Value, path: &Path) -> Vec<Diagnostic> {
     match value {
@@ -320,6 +359,35 @@ mod tests {
         for bad in ["0s", "-5m", "5", "soon", ""] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_size_is_a_quantity_of_kubernetes_above_zero() {
+        for good in ["20Gi", "1", "1.5Gi", ".5Gi", "5.", "+1G", "500M", "3k", "1E", "1e9", "1E+9", "2e-1", "100m"] {
+            assert!(!refused(size, good), "{good}");
+        }
+        let bad =
+            ["", "20GB", "20 Gi", "Gi", "20gi", "20K", "1e", "1e1.5", "1.2.3", ".", "0", "0Gi", "-1Gi", "1EiB", "ten"];
+        for bad in bad {
+            assert!(refused(size, bad), "{bad}");
+        }
+        let told = size(&Value::string("20GB"), &Path::attribute("capacity"));
+        assert!(
+            told[0].detail.starts_with("\"20GB\" is not a size") && told[0].detail.contains("like 20Gi"),
+            "{told:?}"
+        );
+        crate::noise::survives_text(&["20Gi", "1e9"], is_size);
+    }
+
+    #[test]
+    fn an_access_mode_is_one_of_kubernetes_words_in_full() {
+        let told = |modes: Vec<Value>| access_modes(&Value::List(modes), &Path::attribute("access_modes"));
+        assert!(told(vec![Value::string("ReadWriteOnce"), Value::string("ReadOnlyMany"), Value::Null]).is_empty());
+        let told = told(vec![Value::string("ReadWriteMany"), Value::string("RWO")]);
+        let allowed =
+            "\"RWO\" is none of \"ReadWriteOnce\", \"ReadOnlyMany\", \"ReadWriteMany\", \"ReadWriteOncePod\".";
+        assert_eq!((told.len(), told[0].detail.as_str()), (1, allowed));
+        assert_eq!(told[0].attribute, Some(Path::attribute("access_modes").index(1)));
     }
 
     #[test]

@@ -185,6 +185,8 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
         ("source_pvc", texts(["data"])),
         ("capacity", texts(["1Gi"])),
         ("cache_capacity", texts(["1Gi"])),
+        ("access_modes", vec![Value::Null, Value::List(texts(["ReadWriteOnce", "ReadOnlyMany"]))]),
+        ("cache_access_modes", vec![Value::Null, Value::List(texts(["ReadWriteMany"]))]),
         ("cluster", texts(["prod"])),
         ("namespace", texts(["velero", "docs"])),
         ("cron", texts(["0 2 * * *", "*/15 * * * 1-5"])),

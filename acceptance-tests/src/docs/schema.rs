@@ -178,6 +178,7 @@ mod tests {
         let wrong = match field.attribute().ty() {
             Type::String => Value::string("no-such-word"),
             Type::Set(_) => Value::Set(vec![Value::string("no-such-word")]),
+            Type::List(_) => Value::List(vec![Value::string("no-such-word")]),
             _ => return Vec::new(),
         };
         let told = field.validators.iter().flat_map(|check| check(&wrong, &Path::attribute(&field.name)));

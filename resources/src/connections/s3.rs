@@ -79,6 +79,13 @@ impl S3Connection {
         }
     }
 
+    /// Whether the server has a name that only a cluster's own network knows, and nothing leads there.
+    pub fn is_inside(&self) -> bool {
+        let uri = self.endpoint.as_deref().and_then(|endpoint| endpoint.parse::<::http::Uri>().ok());
+        let host = uri.as_ref().and_then(|uri| uri.host()).unwrap_or_default().trim_end_matches('.');
+        self.via.is_none() && [".svc", ".cluster.local"].iter().any(|end| host.ends_with(end))
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the place that everything else asks")]
     fn client(&self, line: Arc<Line>) -> Result<Client, String> {
         let trust =

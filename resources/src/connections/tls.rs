@@ -60,9 +60,16 @@ pub fn authorities(pem: &str) -> Result<RootCertStore, String> {
         roots.add(certificate).map_err(|error| format!("ca_pem holds a certificate that is none: {error}"))?;
     }
     if roots.is_empty() {
-        return Err("ca_pem holds no certificate".to_owned());
+        return Err(no_certificate(pem));
     }
     Ok(roots)
+}
+
+/// That a text holds no certificate; the likeliest one to be given instead is the path of its file.
+pub fn no_certificate(pem: &str) -> String {
+    let is_line = !pem.trim().is_empty() && !pem.trim().contains('\n');
+    let path = "; it takes the text of the certificates, not the path of their file: write ca_pem = file(\"…\")";
+    format!("ca_pem holds no certificate{}", if is_line { path } else { "" })
 }
 
 /// The fingerprint in a text; the error is a sentence about `fingerprint`.
@@ -141,8 +148,10 @@ mod tests {
     fn a_malformed_pin_or_authority_is_said() {
         let pin = Trust { fingerprint: Some("AB:CD"), ..PLAIN };
         assert!(pin.client_config().unwrap_err().starts_with("fingerprint has to be"));
-        let authority = Trust { ca_pem: Some("nothing"), ..PLAIN };
-        assert_eq!(authority.client_config().unwrap_err(), "ca_pem holds no certificate");
+        let authority = |text| Trust { ca_pem: Some(text), ..PLAIN }.client_config().unwrap_err();
+        assert_eq!(authority("# none\n# here\n"), "ca_pem holds no certificate");
+        let path = authority("/etc/ssl/canary-lab.pem");
+        assert!(path.ends_with("write ca_pem = file(\"…\")") && !path.contains("canary"), "{path}");
     }
 
     #[test]

@@ -133,12 +133,14 @@ pub enum RunError {
         target: String,
     },
     /// No point could be chosen.
-    #[error("{reason}{}", near(.near_misses))]
+    #[error("{reason}{}{}", place(.reason, .looked), near(.near_misses))]
     NoPoint {
         /// Why.
         reason: NoPoint,
+        /// Where it was looked, and for what.
+        looked: Box<str>,
         /// Other places that hold points.
-        near_misses: Vec<String>,
+        near_misses: Box<[String]>,
     },
     /// Starting without a point needs proof that there never was one.
     #[error("there is no recovery point, and on_missing = \"skip\" needs proof that this is the first use: {reason}{}", near(.near_misses))]
@@ -251,6 +253,21 @@ pub fn left(object: &Option<String>) -> String {
     object.as_ref().map_or(String::new(), |object| {
         format!(". What it made for the engine, `{object}`, goes on meanwhile; to give up instead, remove that by hand")
     })
+}
+
+/// Where it was looked, and why there usually is nothing.
+fn place(reason: &NoPoint, looked: &str) -> String {
+    match reason {
+        NoPoint::None => format!(
+            ". It was looked in {looked}. Usually no backup has come to its end there yet, or the source of the job has another \
+             bucket or prefix, or names something else, than what was backed up. Where nothing was ever stored, on_missing = \
+             \"skip\" starts empty"
+        ),
+        NoPoint::Unusable { .. } | NoPoint::TooEarly { .. } | NoPoint::UnknownId { .. } => {
+            format!(". It was looked in {looked}")
+        }
+        _ => String::new(),
+    }
 }
 
 fn near(misses: &[String]) -> String {

@@ -19,6 +19,12 @@ pub trait Points: Send + Sync {
         "what the engine was told to do goes on without us, and nothing was undone"
     }
 
+    /// What is seen now of the work of a run whose time is over: what the engine said last, and what it may wait for, for people.
+    /// `object` is what the run made for the engine.
+    async fn last_seen(&self, _object: Option<&str>) -> Option<String> {
+        None
+    }
+
     /// Waits for what works on points and may be about to be installed. Changes nothing, and an error is before any write.
     async fn ready(&self, _: Patience) -> Result<(), EngineError> {
         Ok(())
@@ -35,6 +41,8 @@ pub struct Listing {
     pub points: Vec<Point>,
     /// Whether the storage was ever used.
     pub first_use: FirstUse,
+    /// Where it was looked, and for which points, for people.
+    pub looked: String,
     /// Places nearby that hold points, for people: "`paperless` holds 312 points".
     pub near_misses: Vec<String>,
     /// Ids of points whose own file is damaged: nobody knows of which series they are, and when they were taken.

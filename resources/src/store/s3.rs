@@ -38,6 +38,10 @@ pub struct S3Store {
     patience: Duration,
 }
 
+/// What is said of a server with such a name that does not answer.
+const INSIDE: &str = "Its name is one of a cluster's own network: from outside, `via` of the connection leads there through the \
+                      cluster's API server";
+
 impl S3Store {
     pub(crate) fn new(
         server: Arc<Server>,
@@ -66,7 +70,12 @@ impl S3Store {
 
     /// A failure as this store says it: with its place, without its keys.
     fn failed(&self, failure: Failure) -> StoreError {
-        failure.into_error(&self.place, self.connection.as_deref(), &self.server.redactor)
+        match failure.into_error(&self.place, self.connection.as_deref(), &self.server.redactor) {
+            StoreError::Unreachable { place, reason } if self.server.is_inside => {
+                StoreError::Unreachable { place, reason: format!("{reason}. {INSIDE}") }
+            }
+            error => error,
+        }
     }
 
     /// Makes a request that moves `bytes`, unless it is known that nobody is there to answer.

@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::connections::tls::no_certificate;
 use crate::secret::Secret;
 
 /// To reach the server and shake hands; never less than what a busy machine needs for that.
@@ -257,7 +258,7 @@ fn authorities(pem: &str) -> Result<Vec<Vec<u8>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let certificates = certificates.map_err(|error| format!("ca_pem can't be read: {error}"))?;
     if certificates.is_empty() {
-        return Err("ca_pem holds no certificate".to_owned());
+        return Err(no_certificate(pem));
     }
     Ok(certificates.iter().map(|certificate| certificate.to_vec()).collect())
 }

@@ -26,6 +26,8 @@ pub struct Server {
     pub client: Client,
     /// Whether it answers.
     pub line: Arc<Line>,
+    /// Whether only a cluster's own network knows its name.
+    pub is_inside: bool,
     /// Keeps our keys out of what it says.
     pub redactor: Redactor,
 }
@@ -78,7 +80,7 @@ impl S3Clients {
         for secret in settings.secrets() {
             redactor.learn(secret.expose());
         }
-        let server = Arc::new(Server { client, line, redactor });
+        let server = Arc::new(Server { client, line, is_inside: settings.is_inside(), redactor });
         servers.push((settings, server.clone()));
         Ok(server)
     }

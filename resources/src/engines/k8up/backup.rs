@@ -163,11 +163,16 @@ impl Points for VolumeBackup {
     async fn list(&self) -> Result<Listing, EngineError> {
         let points = self.points().await?.iter().filter_map(as_run_point).collect();
         let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
-        Ok(Listing { points, first_use, near_misses: Vec::new(), unreadable: Vec::new() })
+        let looked = self.site.place();
+        Ok(Listing { points, first_use, looked, near_misses: Vec::new(), unreadable: Vec::new() })
     }
 
     async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
         self.orders.ready(&BACKUP, patience).await
+    }
+
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        Some(self.orders.last_seen(&BACKUP, object?).await)
     }
 
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {

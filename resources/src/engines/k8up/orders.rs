@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::target::INSTALLED_BY;
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::last_seen;
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::{Record, engine_object_name};
 use crate::run::{EngineError, Journal};
@@ -151,6 +152,19 @@ impl Orders {
         self.watches.wait_for(&self.cluster, kind, &self.namespace, look).await.map_err(after)
     }
 
+    /// What k8up said last of an object, and what its pods wait for.
+    pub async fn last_seen(&self, kind: &Kind, name: &str) -> String {
+        let Orders { cluster, namespace, .. } = self;
+        let object = match last_seen::object(cluster, kind, namespace, name).await {
+            Ok(object) => object,
+            Err(why) => return why,
+        };
+        let mut seen = vec![last_seen::condition(kind, namespace, name, &object)];
+        let pods = self.pods_of(kind, name).await.unwrap_or_default();
+        seen.extend(last_seen::pods(cluster, namespace, &pods).await);
+        seen.join("; ")
+    }
+
     /// Removes an object that ended, with its pods.
     pub async fn remove(&self, kind: &Kind, name: &str) -> Result<(), EngineError> {
         self.cluster.delete(kind, &self.namespace, name, None).await.map(drop).map_err(after)
@@ -277,6 +291,29 @@ mod tests {
         let error = orders.take_back(&BACKUP, "dr-docs", &end).await.unwrap();
         assert!(error.to_string().ends_with("add depends_on = [helm_release.k8up]"), "{error}");
         assert!(error.before_first_write && api.get(&BACKUP, "wiki", "dr-docs").is_null());
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_last_of_an_object_is_what_k8up_says_and_what_its_pod_waits_for() {
+        let api = Api::new();
+        let orders = Orders { cluster: api.cluster(), namespace: "wiki".to_owned(), watches: Watches::default() };
+        api.put(&RESTORE, "wiki", "dr-docs", json!({ "spec": {} }));
+        let said = "Restore wiki/dr-docs has no condition yet, so nobody may work on it";
+        assert_eq!(orders.last_seen(&RESTORE, "dr-docs").await, said);
+        let begun =
+            json!([{ "type": "Progressing", "status": "True", "reason": "Started", "message": "the job is started" }]);
+        api.put(&RESTORE, "wiki", "dr-docs", json!({ "spec": {}, "status": { "conditions": begun } }));
+        let labels = json!({ "k8upjob": "true", "job-name": "restore-dr-docs" });
+        let waiting =
+            json!([{ "state": { "waiting": { "reason": "CreateContainerConfigError", "message": "no key pw" } } }]);
+        let pod =
+            json!({ "metadata": { "labels": labels }, "status": { "phase": "Pending", "containerStatuses": waiting } });
+        api.put(&Kind::POD, "wiki", "restore-dr-docs-x1", pod);
+        assert_eq!(
+            orders.last_seen(&RESTORE, "dr-docs").await,
+            "Restore wiki/dr-docs has the condition Progressing = True (Started): the job is started; Pod \
+             wiki/restore-dr-docs-x1 waits (CreateContainerConfigError): no key pw"
+        );
     }
 
     #[tokio::test]

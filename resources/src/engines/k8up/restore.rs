@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::claims;
-use super::orders::{self, End, Orders, RESTORE, RUN, after, before};
+use super::orders::{self, BACKUP, End, Orders, RESTORE, RUN, after, before};
 use super::repository;
 use super::safety::rollback_spec;
 use crate::connections::kubernetes::{ClusterError, Kind};
@@ -54,7 +54,8 @@ impl Own {
         let points: Vec<_> = own.iter().filter_map(as_run_point).collect();
         let first_use = self.site.first_use(points.len(), others.len()).await?;
         let near_misses = if points.is_empty() { points::near_misses(&others, &self.series) } else { Vec::new() };
-        Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&others) })
+        let looked = format!("{} for {}", self.site.place(), self.series);
+        Ok(Listing { points, first_use, looked, near_misses, unreadable: points::unreadable(&others) })
     }
 
     /// An error where the point is not among them.
@@ -233,6 +234,14 @@ impl Points for ClaimRestore {
     /// A Secret is all that a target of k8up's is, so a restore may be the first to need the CRD.
     async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
         self.orders.ready(&RESTORE, patience).await
+    }
+
+    /// Before the restore the object is the Backup that saves the claim.
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        let (name, Orders { cluster, namespace, .. }) = (object?, &self.orders);
+        let saves = cluster.get(&BACKUP, namespace, name).await.is_ok_and(|found| found.is_some());
+        let kind = if saves { BACKUP } else { RESTORE };
+        Some(self.orders.last_seen(&kind, name).await)
     }
 
     /// Everything that would end a restore badly, before anything is touched.

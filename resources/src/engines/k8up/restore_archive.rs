@@ -88,6 +88,10 @@ impl Points for ArchiveRestore {
         self.orders.ready(&RESTORE, patience).await
     }
 
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        Some(self.orders.last_seen(&RESTORE, object?).await)
+    }
+
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {
         self.own.check_holds(point).await
     }

@@ -62,13 +62,14 @@ pub struct K8upRestoreBlock {
     #[dr(optional, validate = validators::name)]
     pub source_namespace: Attr<String>,
     /// The size of the claim, like `10Gi`, which has it made when it does not exist.
-    #[dr(optional)]
+    #[dr(optional, validate = validators::size)]
     pub capacity: Attr<String>,
     /// The storage class of a claim that is made; the cluster's own if left out.
     #[dr(optional)]
     pub storage_class_name: Attr<String>,
-    /// The access modes of a claim that is made; `["ReadWriteOnce"]` if left out.
-    #[dr(optional)]
+    /// The access modes of a claim that is made: `ReadWriteOnce`, `ReadOnlyMany`, `ReadWriteMany` or `ReadWriteOncePod`;
+    /// `["ReadWriteOnce"]` if left out.
+    #[dr(optional, validate = validators::access_modes)]
     pub access_modes: Texts,
     /// Labels of a claim that is made, as whoever made the lost one gave it.
     #[dr(optional)]

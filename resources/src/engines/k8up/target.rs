@@ -263,6 +263,8 @@ impl RegisteredBlock for K8upTarget {
         let settle = Box::new(Complete {
             secret: wanted.name.clone(),
             keys,
+            renamed: "Where it has one of them under another name, say so with `existing_secret`: repo_password_secret_ref, \
+                      access_key_id_secret_ref, secret_access_key_secret_ref and ca_secret_ref name a key, and a Secret",
             location: None,
             place: reached.place(),
             external,

@@ -7,6 +7,7 @@ pub mod hold;
 pub mod imported;
 pub mod imported_repository;
 pub mod label_selector;
+pub mod last_seen;
 pub mod objects;
 pub mod owned;
 pub mod quiesce;

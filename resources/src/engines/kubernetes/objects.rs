@@ -10,11 +10,14 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use super::hold;
+use super::quiesce::object_of;
 use super::render::{self, Difference};
+use super::repository_secret::keys_in;
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, FIELD_MANAGER, Kind, field_owners};
 use crate::engines::concepts::{Blame, Failure, TargetServer};
 use crate::engines::declared::{Adopt, Declared, Found, NotPut};
+use crate::ledger::{ConfigMapLedger, LedgerStore, Record};
 use crate::run::EngineError;
 use crate::shared::Shared;
 use crate::waiting::{Missing, NotThere, Patience, WaitingSlots};
@@ -62,7 +65,7 @@ impl Lent {
         match found {
             None => Some(format!("Secret {name} is not there: {needed_by}")),
             Some(found) if !found.data["data"][key.as_str()].is_string() => {
-                Some(format!("Secret {name} has no {key}: {needed_by}"))
+                Some(format!("Secret {name} has no {key}, and {}: {needed_by}", keys_in(&found.data["data"])))
             }
             Some(_) => None,
         }
@@ -333,7 +336,7 @@ impl Objects {
         };
         let before = self.before.last().and_then(|before| before.place.as_deref());
         if found.as_deref().is_some_and(|live| !hold::marks(live).is_empty()) {
-            return Err(self.held(wanted).into());
+            return Err(self.held(wanted).await.into());
         }
         if let (Known::Uid(None), Adopt::IfCompatible, Some(live)) = (&known, adopt, found.as_deref())
             && let Some(how) = self.settle.about_another(wanted, live)
@@ -398,12 +401,17 @@ impl Objects {
             };
             let look = || async { Ok(self.lent(lent).await?.is_none().then_some(())) };
             let there = self.waiting.wait_for(&missing, LENT, look).await;
-            there.map_err(|error: NotThere<ClusterError>| match error {
+            let there = there.map_err(|error: NotThere<ClusterError>| match error {
                 NotThere::Failed(error) => error.into(),
                 missing => {
                     Failure { hint: Some(lent.needed_by.to_owned()), ..Failure::new(missing.to_string(), Blame::Block) }
                 }
-            })?;
+            });
+            if let Err(failure) = there {
+                let found = self.cluster.get(&Kind::SECRET, &self.namespace, &lent.name).await.ok().flatten();
+                let keys = found.map(|found| format!(". The Secret is there, and {}", keys_in(&found.data["data"])));
+                return Err(Failure { message: failure.message + &keys.unwrap_or_default(), ..failure });
+            }
         }
         Ok(())
     }
@@ -459,7 +467,7 @@ impl Objects {
                 let Some(live) = self.cluster.get(kind, &self.namespace, name).await? else {
                     return Err(conflict.into());
                 };
-                if self.may_force(wanted, body, &live, &conflict)? {
+                if self.may_force(wanted, body, &live, &conflict).await? {
                     Ok(apply(true).await?)
                 } else {
                     Err(conflict.into())
@@ -471,7 +479,7 @@ impl Objects {
 
     /// Whether a conflict is with ourselves, or with what we had set and somebody changed by hand: that is put back, and what
     /// another configuration owns is not. An error where a restore holds it.
-    fn may_force(
+    async fn may_force(
         &self,
         wanted: &Wanted,
         body: &Value,
@@ -480,7 +488,7 @@ impl Objects {
     ) -> Result<bool, Failure> {
         let ClusterError::Conflict { fields_and_managers, .. } = conflict else { return Ok(false) };
         if is_own(fields_and_managers) {
-            return if is_held(body, live) { Err(self.held(wanted)) } else { Ok(true) };
+            return if is_held(body, live) { Err(self.held(wanted).await) } else { Ok(true) };
         }
         Ok(self.was_ours(wanted, live, fields_and_managers))
     }
@@ -524,9 +532,11 @@ impl Objects {
         before.zip(wanted.body.as_ref()).is_some_and(|(before, body)| lacks(body, &before.body))
     }
 
-    fn held(&self, wanted: &Wanted) -> Failure {
+    async fn held(&self, wanted: &Wanted) -> Failure {
+        let jobs = self.holders(wanted).await;
+        let jobs = if jobs.is_empty() { String::new() } else { format!(": {}", jobs.join(", ")) };
         Failure {
-            message: format!("{} is paused by a restore that has not come to its end", self.called(wanted)),
+            message: format!("{} is paused by a restore that has not come to its end{jobs}", self.called(wanted)),
             hint: Some(
                 "Name that restore in `after`, so that it ends first. If it will never run again, take the annotations that \
                  begin with dr/held-by- off it, and set `force_conflicts` once"
@@ -534,6 +544,19 @@ impl Objects {
             ),
             blame: Blame::Block,
         }
+    }
+
+    /// The restore jobs that hold an object by their records, for people. Whoever may not read the records can't tell.
+    async fn holders(&self, wanted: &Wanted) -> Vec<String> {
+        let holds = |record: &Record| {
+            let object = |step| object_of(step, &wanted.kind, &self.namespace);
+            record.undo.iter().any(|step| !step.undone && object(step) == Some(wanted.name.as_str()))
+        };
+        let ledger = ConfigMapLedger::new(self.cluster.clone(), &self.namespace);
+        let records = ledger.list().await.unwrap_or_default();
+        let called =
+            |record: &Record| format!("the restore job {:?} (run {}, to {})", record.name, record.key, record.target);
+        records.iter().filter(|record| holds(record)).map(called).collect()
     }
 
     fn absent(&self, wanted: &Wanted) -> Failure {
@@ -829,6 +852,7 @@ mod tests {
     use super::*;
     use crate::engines::kubernetes::quiesce::tests::api::{Api, address};
     use crate::engines::volsync::SOURCE;
+    use crate::ledger::{JobKind, LEDGER_LABEL, UndoStep};
 
     /// What needs no waiting.
     struct Settled;
@@ -924,6 +948,8 @@ mod tests {
         let missing = "Secret wiki/disks with the key cloud on cluster `prod` did not appear";
         assert!(failure.message.starts_with(missing), "{}", failure.message);
         assert!(failure.message.contains("depends_on = [kubernetes_secret.disks]"), "{}", failure.message);
+        let there = ". The Secret is there, and its only key is `other`";
+        assert!(failure.message.ends_with(there), "{}", failure.message);
         assert!(api.get(&Kind::SECRET, "wiki", "docs").is_null(), "something was written");
         api.put(&Kind::SECRET, "wiki", "disks", json!({ "data": { "cloud": "eA==" } }));
         assert!(put().await.0.is_ok());
@@ -961,6 +987,40 @@ mod tests {
         let (put, _, paused) = run(requests).await;
         let Err(NotPut::Engine(failure)) = put else { panic!("the pause was taken away") };
         assert!(failure.message.contains("is paused by a restore") && paused == true, "{}", failure.message);
+    }
+
+    #[tokio::test]
+    async fn the_restore_that_pauses_an_object_is_named_by_its_record() {
+        let api = Api::new();
+        let path = vec!["spec".to_owned(), "paused".to_owned()];
+        let field = hold::Field { path, was: false.into(), held: true.into() };
+        let live =
+            json!({ "metadata": { "name": "docs", "uid": "u1" }, "spec": { "sourcePVC": "docs", "paused": true } });
+        let mark = hold::mark(&serde_json::from_value(live.clone()).unwrap(), &[field]);
+        let mut marked = live;
+        marked["metadata"]["annotations"][hold::annotation("a")] = mark.into();
+        api.put(&SOURCE, "wiki", "docs", marked);
+        let refused = async || {
+            let mut objects = objects(&api);
+            objects.wanted.remove(0);
+            let Err(NotPut::Engine(failure)) = objects.put(Some("u1"), Adopt::IfCompatible).await else { panic!() };
+            failure.message
+        };
+        let paused =
+            "ReplicationSource wiki/docs on cluster `prod` is paused by a restore that has not come to its end";
+        assert!(refused().await.ends_with(paused), "no record says which");
+        for (key, name, undone) in [("0011", "docs", false), ("0022", "ended", true)] {
+            let mut record = Record::new(JobKind::Restore, key, name, "volsync", "wiki/docs");
+            let object = "wiki/replicationsource.volsync.backube/docs".to_owned();
+            record.undo = vec![UndoStep { action: "pause_schedule".to_owned(), object, before: None, undone }];
+            let map = json!({
+                "metadata": { "labels": { LEDGER_LABEL: "run" } },
+                "data": { "record.json": String::from_utf8(record.to_json()).unwrap() },
+            });
+            api.put(&Kind::CONFIG_MAP, "wiki", &format!("dr-run-{key}"), map);
+        }
+        let named = refused().await;
+        assert!(named.ends_with(&format!("{paused}: the restore job \"docs\" (run 0011, to wiki/docs)")), "{named}");
     }
 
     #[tokio::test]

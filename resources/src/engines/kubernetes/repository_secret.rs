@@ -96,7 +96,8 @@ impl KeptPassword for InSecret {
         let found = found.ok_or_else(|| no("which is not there".to_owned()))?;
         let text = found.data["data"][self.key.as_str()].as_str().and_then(|text| STANDARD.decode(text).ok());
         let text = text.and_then(|text| String::from_utf8(text).ok()).filter(|text| !text.is_empty());
-        let password = text.ok_or_else(|| no(format!("which has no {}", self.key)))?;
+        let lacks = || format!("which has no {}; {}", self.key, keys_in(&found.data["data"]));
+        let password = text.ok_or_else(|| no(lacks()))?;
         self.redactor.learn(&password);
         Ok(Secret::new(password))
     }
@@ -209,12 +210,24 @@ pub fn foreign(name: &str) -> Wanted {
 /// How long somebody else's lock is waited for: nothing is locked while a password is tried.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
+/// The keys that a Secret has, for whoever misses one.
+pub fn keys_in(data: &Value) -> String {
+    let keys: Vec<_> = data.as_object().into_iter().flatten().map(|(key, _)| format!("`{key}`")).collect();
+    match keys.as_slice() {
+        [] => "it has no keys".to_owned(),
+        [key] => format!("its only key is {key}"),
+        keys => format!("its keys are {}", keys.join(", ")),
+    }
+}
+
 /// Reads whether a Secret that somebody else makes holds what the engine's pods need.
 pub struct Complete {
     /// Its name.
     pub secret: String,
     /// The keys that it has to have.
     pub keys: Vec<String>,
+    /// What to do where it has them under other names.
+    pub renamed: &'static str,
     /// A key whose value says where the repository is, and where it has to be.
     pub location: Option<(&'static str, String)>,
     /// Where the provider finds the repository.
@@ -301,11 +314,15 @@ impl Proof {
 }
 
 impl Complete {
+    fn missing(&self, data: &Value) -> Vec<&str> {
+        self.keys.iter().map(String::as_str).filter(|key| !data[*key].is_string()).collect()
+    }
+
     /// What is missing or leads elsewhere, without the values.
     fn lacks(&self, data: &Value) -> Option<String> {
-        let missing: Vec<_> = self.keys.iter().map(String::as_str).filter(|key| !data[*key].is_string()).collect();
+        let missing = self.missing(data);
         if !missing.is_empty() {
-            return Some(format!("it has no {}", missing.join(" and no ")));
+            return Some(format!("it has no {}; {}", missing.join(" and no "), keys_in(data)));
         }
         self.leads_elsewhere(data)
     }
@@ -356,9 +373,14 @@ impl Settle for Complete {
         let found = if self.external { cluster.get(&Kind::SECRET, namespace, &self.secret).await? } else { None };
         let lacks = found.as_ref().and_then(|found| self.lacks(&found.data["data"]));
         let called = Kind::SECRET.called(namespace, &self.secret);
-        match lacks {
-            Some(what) => Err(Failure::new(format!("{called} is no repository of this target: {what}"), Blame::Store)),
-            None => Ok(Vec::new()),
+        match (lacks, found) {
+            (Some(what), Some(found)) => {
+                let message =
+                    format!("{called} on cluster `{}` is no repository of this target: {what}", cluster.name());
+                let hint = (!self.missing(&found.data["data"]).is_empty()).then(|| self.renamed.to_owned());
+                Err(Failure { hint, ..Failure::new(message, Blame::Store) })
+            }
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -456,7 +478,7 @@ mod tests {
         assert!(missing.contains("Secret wiki/theirs on cluster `prod`, which is not there"), "{missing}");
         api.put(&Kind::SECRET, "wiki", "theirs", json!({ "data": { "other": encoded("x") } }));
         kept.cluster.apply_begins();
-        assert!(why().await.ends_with("which has no password"));
+        assert!(why().await.ends_with("which has no password; its only key is `other`"));
         api.put(&Kind::SECRET, "wiki", "theirs", json!({ "data": { "password": encoded("canary-kept-77") } }));
         assert!(kept.read().await.is_ok_and(|password| password.expose() == "canary-kept-77"));
         assert!(!redactor.redact("it is canary-kept-77").contains("canary"));
@@ -473,18 +495,40 @@ mod tests {
         assert_eq!(plain("rest:http://nas/docs\n"), "rest:http://nas/docs");
     }
 
+    #[tokio::test]
+    async fn a_secret_without_a_key_is_told_with_the_keys_that_it_has_and_the_way_out() {
+        let api = Api::new();
+        api.put(&Kind::SECRET, "wiki", "theirs", json!({ "data": { "pw": encoded("canary-pw-41") } }));
+        let complete = Complete {
+            secret: "theirs".into(),
+            keys: vec!["password".into(), "access_key_id".into()],
+            renamed: "Name the key that it has",
+            location: None,
+            place: "http://s docs".into(),
+            external: true,
+            proof: None,
+        };
+        let failure = complete.settle(&api.cluster(), "wiki", Patience::default()).await.unwrap_err();
+        let message = "Secret wiki/theirs on cluster `prod` is no repository of this target: it has no password and no \
+                       access_key_id; its only key is `pw`";
+        assert_eq!((failure.message.as_str(), failure.hint.as_deref()), (message, Some("Name the key that it has")));
+        assert_eq!(keys_in(&Value::Null), "it has no keys");
+    }
+
     #[test]
     fn somebody_elses_secret_has_to_lead_where_the_store_does() {
         let complete = Complete {
             secret: "x".into(),
             keys: ["LOCATION", "PASSWORD", "ca.pem"].map(str::to_owned).into(),
+            renamed: "Rename them",
             location: Some(("LOCATION", "s3:http://s/docs".into())),
             place: "http://s docs".into(),
             external: true,
             proof: None,
         };
         let mut data = json!({ "LOCATION": encoded("s3:http://s/docs/"), "PASSWORD": encoded("p") });
-        assert_eq!(complete.lacks(&data).as_deref(), Some("it has no ca.pem"));
+        let lacks = "it has no ca.pem; its keys are `LOCATION`, `PASSWORD`";
+        assert_eq!(complete.lacks(&data).as_deref(), Some(lacks));
         data["ca.pem"] = encoded("pem");
         assert_eq!(complete.lacks(&data), None);
         data["LOCATION"] = encoded("s3:http://u:canary@s/other");

@@ -42,7 +42,8 @@ impl Points for PathBackup {
         let all = self.site.points().await.map_err(|error| failure(&error))?;
         let points = self.options.paths.iter().flat_map(|path| self.history(&all, path)).collect();
         let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
-        Ok(Listing { points, first_use, near_misses: Vec::new(), unreadable: Vec::new() })
+        let looked = self.site.place();
+        Ok(Listing { points, first_use, looked, near_misses: Vec::new(), unreadable: Vec::new() })
     }
 
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {

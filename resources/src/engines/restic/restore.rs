@@ -50,13 +50,14 @@ async fn list(site: &Site, series: &Series) -> Result<Listing, EngineError> {
     hosts.sort();
     hosts.dedup();
     if hosts.len() > 1 && series.host.is_none() {
-        let place = site.store().map(|store| store.describe()).unwrap_or_default();
+        let place = site.place();
         return Err(failure(&Error::SeveralHosts { place, series: series.to_string(), hosts }));
     }
     let points: Vec<Point> = own.into_iter().filter_map(as_run_point).collect();
     let first_use = site.first_use(points.len(), all.len()).await?;
     let near_misses = if points.is_empty() { points::near_misses(&all, series) } else { Vec::new() };
-    Ok(Listing { points, first_use, near_misses, unreadable: points::unreadable(&all) })
+    let looked = format!("{} for {series}", site.place());
+    Ok(Listing { points, first_use, looked, near_misses, unreadable: points::unreadable(&all) })
 }
 
 /// As the state machines take it; `None` when nothing can be read of it.

@@ -106,6 +106,11 @@ impl Site {
         self.location.store(&self.clients)
     }
 
+    /// Where it is, for people.
+    pub fn place(&self) -> String {
+        self.store().map(|store| store.describe()).unwrap_or_default()
+    }
+
     /// The store beside the repository that holds its ledger.
     pub fn ledger_store(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
         self.location.ledger().store(&self.clients)

@@ -194,7 +194,7 @@ impl From<EngineError> for Failure {
 #[async_trait]
 impl Target for Site {
     fn describe(&self) -> String {
-        self.store().map(|store| store.describe()).unwrap_or_default()
+        self.place()
     }
 
     fn describe_ledger(&self) -> String {

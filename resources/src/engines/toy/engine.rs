@@ -137,7 +137,8 @@ impl Points for Toy {
             _ => FirstUse::NotProven("the storage holds data".into()),
         };
         let near_misses = self.0.read("near").into_iter().collect();
-        Ok(Listing { points, first_use, near_misses, unreadable: Vec::new() })
+        let looked = "the toy's storage".to_owned();
+        Ok(Listing { points, first_use, looked, near_misses, unreadable: Vec::new() })
     }
 
     async fn check_readable(&self, point: &PinnedPoint) -> Result<(), EngineError> {

@@ -214,6 +214,10 @@ impl Points for NamespaceBackup {
         self.server.ready(&BACKUP, patience).await
     }
 
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        Some(self.server.last_seen(&BACKUP, object?).await)
+    }
+
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {
         Ok(())
     }

@@ -137,6 +137,7 @@ impl Series {
 impl std::fmt::Display for Series {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.namespaces.as_slice() {
+            [] => write!(formatter, "any namespace")?,
             [one] => write!(formatter, "namespace {one}")?,
             several => write!(formatter, "namespaces {}", several.join(", "))?,
         }

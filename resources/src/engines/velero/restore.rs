@@ -19,6 +19,7 @@ use super::selection::Selection;
 use super::server::{self, BACKUP, Ended, Location, Order, RESTORE, Server, before, is_under_way, listed, verdict};
 use crate::connections::kubernetes::Kind;
 use crate::engines::concepts::RestoreEngine;
+use crate::engines::kubernetes::last_seen;
 use crate::engines::table::QuiesceOrder;
 use crate::ledger::{PinnedPoint, Record, engine_object_name};
 use crate::run::{EngineError, FirstUse, Journal, Listing, Pins, Points, Probe, Restore, Restored, Safety};
@@ -218,9 +219,12 @@ impl NamespaceRestore {
             warnings.push(format!("the content of these volumes is not in {}: {empty}", point.name));
         }
         warnings.extend(self.unlisted(point, contents).await?);
-        if status.warnings > 0 {
-            let lines = listed(&results.warnings.lines(), SHOWN).join("; ");
-            warnings.push(format!("Velero has {}: {lines}", counted(status.warnings, "warning", "warnings")));
+        let (noise, lines): (Vec<String>, Vec<String>) =
+            results.warnings.lines().into_iter().partition(|line| is_noise(line));
+        let count = status.warnings.saturating_sub(noise.len() as u64);
+        if count > 0 {
+            let lines = listed(&lines, SHOWN).join("; ");
+            warnings.push(format!("Velero has {}: {lines}", counted(count, "warning", "warnings")));
         }
         Ok(warnings)
     }
@@ -263,6 +267,12 @@ fn modifier(classes: &[(String, String)]) -> Value {
     json!({ "version": "v1", "resourceModifierRules": classes.iter().flat_map(of).collect::<Vec<_>>() })
 }
 
+/// Whether Velero warns of what it does in every namespace: each has this ConfigMap of its cluster's own certificates, and the one
+/// of the backup is passed over.
+fn is_noise(warning: &str) -> bool {
+    warning.contains("kube-root-ca.crt")
+}
+
 fn bytes(volumes: &[Volume]) -> u64 {
     let saved = volumes.iter().filter(|volume| volume.method != Method::Nothing);
     saved.filter_map(|volume| volume.bytes).sum()
@@ -292,7 +302,8 @@ pub async fn list(bucket: &Bucket, series: &Series, accept_partial: bool) -> Res
         true => first_use(bucket, &all).await?,
     };
     let near_misses = if points.is_empty() { near_misses(&all) } else { Vec::new() };
-    Ok(Listing { points, first_use, near_misses, unreadable: Vec::new() })
+    let looked = format!("{} for backups of {series}", bucket.describe());
+    Ok(Listing { points, first_use, looked, near_misses, unreadable: Vec::new() })
 }
 
 async fn first_use(bucket: &Bucket, all: &[Point]) -> Result<FirstUse, EngineError> {
@@ -332,6 +343,14 @@ impl Points for NamespaceRestore {
 
     async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
         self.server.ready(&RESTORE, patience).await
+    }
+
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        let mut seen = vec![self.server.last_seen(&RESTORE, object?).await];
+        for namespace in self.selection.destinations() {
+            seen.extend(last_seen::waiting_in(&self.server.cluster, &namespace).await);
+        }
+        Some(seen.join("; "))
     }
 
     /// Everything that would end a restore badly, or well and without data, before anything is touched.

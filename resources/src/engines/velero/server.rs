@@ -10,6 +10,7 @@ use super::points::Point;
 use super::target::INSTALLED_BY;
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
+use crate::engines::kubernetes::last_seen;
 use crate::engines::kubernetes::render::go_duration;
 use crate::engines::kubernetes::watch::{Objects, Watches};
 use crate::ledger::Counts;
@@ -336,6 +337,29 @@ impl Server {
             // Whether it was made is not known.
             Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Broken { .. })) => Err(engine(error)),
             Err(error) => Err(before(error)),
+        }
+    }
+
+    /// How far Velero is with an object.
+    pub async fn last_seen(&self, kind: &Kind, name: &str) -> String {
+        let object = match last_seen::object(&self.cluster, kind, &self.namespace, name).await {
+            Ok(object) => object,
+            Err(why) => return why,
+        };
+        let (called, status) = (kind.called(&self.namespace, name), Status::of(&object.data));
+        let done = match status.progress {
+            Some(progress) => {
+                format!(
+                    ", with {} of {} items",
+                    progress.items_backed_up.max(progress.items_restored),
+                    progress.total_items
+                )
+            }
+            None => String::new(),
+        };
+        match status.phase.as_str() {
+            "" => format!("{called} has no phase yet, so Velero has not begun with it"),
+            phase => format!("{called} is {phase}{done}"),
         }
     }
 

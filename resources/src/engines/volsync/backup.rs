@@ -80,11 +80,16 @@ impl Points for ClaimBackup {
         let series = site::series();
         let points = self.all().await?.iter().filter(|point| series.holds(point)).filter_map(as_run_point).collect();
         let first_use = FirstUse::NotProven("a backup does not ask".to_owned());
-        Ok(Listing { points, first_use, near_misses: Vec::new(), unreadable: Vec::new() })
+        let looked = self.repository.place();
+        Ok(Listing { points, first_use, looked, near_misses: Vec::new(), unreadable: Vec::new() })
     }
 
     async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
         self.mover.ready(patience).await
+    }
+
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        Some(self.mover.last_seen(object?).await)
     }
 
     async fn check_readable(&self, _: &PinnedPoint) -> Result<(), EngineError> {

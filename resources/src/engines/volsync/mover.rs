@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{INSTALLED_BY, RUN_LABEL};
+use super::{INSTALLED_BY, RUN_LABEL, claim};
 use crate::clock;
 use crate::connections::kubernetes::{Cluster, ClusterError, DynamicObject, Kind};
 use crate::engines::kubernetes::quiesce::pods_using;
-use crate::engines::kubernetes::render;
 use crate::engines::kubernetes::watch::{Objects, Watches};
+use crate::engines::kubernetes::{last_seen, render};
 use crate::run::{EngineError, Journal};
 use crate::waiting::{Patience, SILENCE, Silence, too_many_wait};
 
@@ -125,6 +125,21 @@ impl Mover {
             }
             clock::sleep(LOOK).await;
         }
+    }
+
+    /// What VolSync said last of an object, and what its mover waits for.
+    pub async fn last_seen(&self, name: &str) -> String {
+        let Mover { cluster, namespace, kind, jobs, .. } = self;
+        let object = match last_seen::object(cluster, kind, namespace, name).await {
+            Ok(object) => object,
+            Err(why) => return why,
+        };
+        let mut seen = vec![last_seen::condition(kind, namespace, name, &object)];
+        let job = format!("{jobs}{name}");
+        let mut pods = cluster.list(&Kind::POD, Some(namespace), None).await.unwrap_or_default();
+        pods.retain(|pod| claim::is_of_job(pod, &job));
+        seen.extend(last_seen::pods(cluster, namespace, &pods).await);
+        seen.join("; ")
     }
 
     /// Waits until VolSync is done; the mover's log. An object that it never began with has changed nothing, if [`Self::clear`]
@@ -301,6 +316,32 @@ pub mod tests {
             gone.remove(&Kind::JOB, "apps", "volsync-dst-dr-docs-0123");
         });
         assert!(mover.clear("dr-docs-0123").await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_seen_last_of_a_mover_is_what_volsync_says_and_what_its_pod_waits_for() {
+        let api = Api::new();
+        let mover = mover(&api);
+        assert_eq!(mover.last_seen("dr-docs").await, "ReplicationDestination apps/dr-docs is not there");
+        let condition = json!({ "type": "Synchronizing", "status": "True", "reason": "SyncInProgress",
+            "message": "Synchronization in-progress" });
+        api.put(&DESTINATION, "apps", "dr-docs", json!({ "status": { "conditions": [condition] } }));
+        let volumes =
+            json!([{ "name": "cache", "persistentVolumeClaim": { "claimName": "volsync-dst-dr-docs-cache" } }]);
+        let pending = json!({ "phase": "Pending", "conditions": [
+            { "type": "PodScheduled", "status": "False", "message": "pod has unbound immediate PersistentVolumeClaims" }] });
+        let pod = json!({ "spec": { "volumes": volumes }, "status": pending });
+        api.put(&Kind::POD, "apps", "volsync-dst-dr-docs-x1", pod.clone());
+        api.put(&Kind::POD, "apps", "web-0", pod);
+        let cache = json!({ "spec": { "storageClassName": "fast" }, "status": { "phase": "Pending" } });
+        api.put(&Kind::PVC, "apps", "volsync-dst-dr-docs-cache", cache);
+        assert_eq!(
+            mover.last_seen("dr-docs").await,
+            "ReplicationDestination apps/dr-docs has the condition Synchronizing = True (SyncInProgress): Synchronization \
+             in-progress; Pod apps/volsync-dst-dr-docs-x1 has no node: pod has unbound immediate PersistentVolumeClaims; \
+             PersistentVolumeClaim apps/volsync-dst-dr-docs-cache is not bound to a volume (Pending): its storage class is \
+             `fast`"
+        );
     }
 
     #[test]

@@ -5,18 +5,19 @@ use serde_json::Value;
 
 use crate::engines::kubernetes::imported;
 use crate::engines::kubernetes::spec::{Spec, TextMap, Texts};
+use crate::validators;
 
 /// The mover's cache and its pods.
 #[derive(Model, Clone, Debug, Default, PartialEq)]
 pub struct MoverFields {
     /// The size of the mover's cache, like `2Gi`; VolSync's own is `1Gi`.
-    #[dr(optional)]
+    #[dr(optional, validate = validators::size)]
     pub cache_capacity: Attr<String>,
     /// The storage class of the mover's cache.
     #[dr(optional)]
     pub cache_storage_class_name: Attr<String>,
-    /// The access modes of the mover's cache.
-    #[dr(optional)]
+    /// The access modes of the mover's cache: `ReadWriteOnce`, `ReadOnlyMany`, `ReadWriteMany` or `ReadWriteOncePod`.
+    #[dr(optional, validate = validators::access_modes)]
     pub cache_access_modes: Texts,
     /// `securityContext` of the mover's pods: passed on as it is.
     #[dr(optional)]

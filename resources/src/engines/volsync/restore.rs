@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::claim::{self, Freshness, probe};
 use super::mover::{Mover, before, engine, last};
+use super::safety::SAFETY;
 use super::secret::{RepositorySecret, remove_copy, with_secret};
 use super::standing;
 use super::{DESTINATION, RUN_LABEL, site, writers};
@@ -120,12 +121,20 @@ impl Points for ClaimRestore {
         };
         let first_use = self.repository.first_use(points.len(), all.len()).await?;
         let unreadable = crate::engines::restic::points::unreadable(&all);
-        Ok(Listing { points, first_use, near_misses, unreadable })
+        let looked = format!("{} for {series}", self.repository.place());
+        Ok(Listing { points, first_use, looked, near_misses, unreadable })
     }
 
     /// A Secret is all that a target of VolSync's is, so a restore may be the first to need the CRD.
     async fn ready(&self, patience: Patience) -> Result<(), EngineError> {
         self.mover.ready(patience).await
+    }
+
+    /// Before the restore the object is the ReplicationSource that saves the claim.
+    async fn last_seen(&self, object: Option<&str>) -> Option<String> {
+        let name = object?;
+        let saves = self.image.is_none() && name.ends_with(SAFETY);
+        Some(if saves { self.source().last_seen(name).await } else { self.mover.last_seen(name).await })
     }
 
     /// Everything that would end a restore badly, or well and without data, before anything is touched.

@@ -50,10 +50,11 @@ pub struct VolsyncRestoreBlock {
     #[dr(optional)]
     pub cluster: Attr<String>,
     /// The size of the claim when it has to be made, or of the image that is handed over, like `10Gi`.
-    #[dr(optional)]
+    #[dr(optional, validate = validators::size)]
     pub capacity: Attr<String>,
-    /// The access modes of the claim when it has to be made, or of the image, like `["ReadWriteOnce"]`.
-    #[dr(optional)]
+    /// The access modes of the claim when it has to be made, or of the image, like `["ReadWriteOnce"]`: `ReadWriteOnce`,
+    /// `ReadOnlyMany`, `ReadWriteMany` or `ReadWriteOncePod`.
+    #[dr(optional, validate = validators::access_modes)]
     pub access_modes: Texts,
     /// The storage class of the claim when it has to be made, or of the image; the cluster's default if left out.
     #[dr(optional)]

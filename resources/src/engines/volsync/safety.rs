@@ -31,7 +31,8 @@ impl ClaimRestore {
         self.secret.copy_to((cluster, namespace), name, key, place).await
     }
 
-    fn source(&self) -> Mover {
+    /// What saves the claim.
+    pub fn source(&self) -> Mover {
         let Mover { cluster, watches, namespace, claim, .. } = &self.mover;
         Mover {
             cluster: cluster.clone(),

@@ -8,6 +8,7 @@ use super::RUN_LABEL;
 use super::mover::before;
 use crate::connections::kubernetes::{Cluster, Kind};
 use crate::engines::kubernetes::owned;
+use crate::engines::kubernetes::repository_secret::keys_in;
 use crate::run::EngineError;
 
 /// The key of a repository Secret that says where it is.
@@ -52,8 +53,8 @@ impl RepositorySecret {
         let found = data[LOCATION_KEY].as_str().and_then(|text| STANDARD.decode(text).ok());
         let called = Kind::SECRET.called(&self.namespace, &self.name);
         let location = found.and_then(|place| String::from_utf8(place).ok());
-        let location =
-            location.ok_or_else(|| EngineError::nothing_written(format!("{called} has no {LOCATION_KEY}")))?;
+        let lacks = || format!("{called} has no {LOCATION_KEY}; {}", keys_in(&data));
+        let location = location.ok_or_else(|| EngineError::nothing_written(lacks()))?;
         data[LOCATION_KEY] = STANDARD.encode(place(&location)).into();
         let body = json!({ "metadata": { "labels": { RUN_LABEL: key } }, "type": "Opaque", "data": data });
         let (cluster, namespace) = to;

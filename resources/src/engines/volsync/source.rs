@@ -20,10 +20,11 @@ pub struct VolsyncSource {
     #[dr(required, validate = copy_method)]
     pub copy_method: Attr<String>,
     /// The size of the snapshot's or clone's volume, like `10Gi`; the claim's if left out.
-    #[dr(optional)]
+    #[dr(optional, validate = validators::size)]
     pub capacity: Attr<String>,
-    /// The access modes of that volume; the claim's if left out.
-    #[dr(optional)]
+    /// The access modes of that volume: `ReadWriteOnce`, `ReadOnlyMany`, `ReadWriteMany` or `ReadWriteOncePod`; the claim's if
+    /// left out.
+    #[dr(optional, validate = validators::access_modes)]
     pub access_modes: Texts,
     /// The storage class of that volume; the claim's if left out.
     #[dr(optional)]

@@ -208,6 +208,7 @@ impl RegisteredBlock for VolsyncTarget {
         let settle = Box::new(Complete {
             secret: wanted.name.clone(),
             keys,
+            renamed: "VolSync's mover reads these names alone: give the Secret keys of these names",
             location: Some((LOCATION_KEY, bucket.location())),
             place: reached.place(),
             external: self.existing_secret.is_known(),

@@ -87,7 +87,10 @@ pub(super) async fn point(
             Ok(Decision::Restore { point, because, warning })
         }
         Err(NoPoint::None) if job.on_missing == OnMissing::Skip => first_use(job, listing, memory).await,
-        Err(reason) => Err(RunError::NoPoint { reason, near_misses: listing.near_misses.clone() }),
+        Err(reason) => {
+            let (looked, near_misses) = (listing.looked.as_str().into(), listing.near_misses.clone().into());
+            Err(RunError::NoPoint { reason, looked, near_misses })
+        }
     }
 }
 

@@ -80,6 +80,7 @@ mod tests {
         Listing {
             points: ids.iter().map(point).collect(),
             first_use: FirstUse::NotProven("there are points".into()),
+            looked: "the bucket `backups` for docs".into(),
             near_misses: Vec::new(),
             unreadable: unreadable.iter().map(ToString::to_string).collect(),
         }
@@ -103,6 +104,19 @@ mod tests {
     ) -> Result<Foreseen, RunError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(super::foresee(job, records, listing, probe, &Memory { storage, siblings: None }))
+    }
+
+    #[test]
+    fn where_there_is_no_point_it_is_said_where_it_was_looked_and_what_is_usual() {
+        let error = foresee(&job(When::Always), &[], &listing(&[], &[]), &probe(TargetState::Missing)).unwrap_err();
+        let text = error.to_string();
+        let looked =
+            "there is no recovery point. It was looked in the bucket `backups` for docs. Usually no backup has come";
+        assert!(text.starts_with(looked) && text.ends_with("on_missing = \"skip\" starts empty"), "{text}");
+        let chosen = RestoreJob { recovery_point: PointChoice::Id("x".into()), ..job(When::Always) };
+        let error = foresee(&chosen, &[], &listing(&["1"], &[]), &probe(TargetState::Missing)).unwrap_err();
+        let text = "there is no recovery point x. It was looked in the bucket `backups` for docs";
+        assert_eq!(error.to_string(), text);
     }
 
     fn nothing(foreseen: Result<Foreseen, RunError>) -> String {

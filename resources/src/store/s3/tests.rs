@@ -8,6 +8,7 @@ use sha2::Digest;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_real_server_keeps_objects_ranges_pages_and_conditions() {
@@ -71,6 +72,19 @@ async fn get_from(port: u16) -> String {
 async fn a_server_that_is_not_there_is_said_to_be_unreachable() {
     let message = get_from(1).await;
     assert!(message.starts_with("s3://bucket/p on http://127.0.0.1:1 can't be reached: "), "{message}");
+}
+
+#[tokio::test]
+async fn a_server_that_only_a_cluster_can_know_is_told_with_the_way_there() {
+    let message = async |endpoint: &str| {
+        let clients = S3Clients::impatient(Duration::from_millis(300));
+        let connection = S3Connection { endpoint: Some(endpoint.to_owned()), ..connection(1) };
+        clients.bucket(&connection, "bucket", "p").unwrap().get("x").await.map(drop).unwrap_err().to_string()
+    };
+    let inside = message("http://garage.storage.svc.cluster.local:1").await;
+    assert!(inside.contains("can't be reached") && inside.contains("`via` of the connection"), "{inside}");
+    assert!(message("http://garage.storage.svc:1").await.contains("`via` of the connection"));
+    assert!(!message("http://127.0.0.1:1").await.contains("via"));
 }
 
 #[tokio::test]

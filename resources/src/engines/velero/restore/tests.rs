@@ -203,6 +203,23 @@ async fn a_lost_namespace_comes_back_once() {
 const MONDAY: &str = "/apis/velero.io/v1/namespaces/velero/backups/monday";
 
 #[tokio::test]
+async fn what_is_seen_last_of_a_restore_is_how_far_it_is_and_what_waits_in_its_namespaces() {
+    let world = World::new().await;
+    assert_eq!(world.engine.last_seen(None).await, None);
+    world.api.put_velero("restores", "dr-docs", json!({ "status": {} }));
+    let seen = async || world.engine.last_seen(Some("dr-docs")).await.unwrap();
+    assert_eq!(seen().await, "Restore velero/dr-docs has no phase yet, so Velero has not begun with it");
+    let progress = json!({ "totalItems": 80, "itemsRestored": 12 });
+    world.api.put_velero("restores", "dr-docs", json!({ "status": { "phase": "InProgress", "progress": progress } }));
+    world.api.put(CLAIM, json!({ "spec": {}, "status": { "phase": "Pending" } }));
+    assert_eq!(
+        seen().await,
+        "Restore velero/dr-docs is InProgress, with 12 of 80 items; PersistentVolumeClaim docs/data is not bound to a volume \
+         (Pending): it names no storage class, and the cluster may have no default one"
+    );
+}
+
+#[tokio::test]
 async fn a_point_is_kept_until_a_restore_of_it_succeeded() {
     let world = World::new().await;
     let soon = "2020-01-01T00:00:00Z";
@@ -294,6 +311,24 @@ async fn what_failed_in_part_is_an_error_with_velero_s_words_unless_it_is_accept
     world.fills();
     let result = world.run().await.unwrap();
     assert_eq!(result.warnings, ["the restore failed in part, which is accepted: docs: could not restore settings"]);
+}
+
+#[tokio::test]
+async fn the_certificates_that_every_namespace_has_are_no_warning() {
+    let skipped = "could not restore, ConfigMap \"kube-root-ca.crt\" already exists";
+    for (lines, expected) in
+        [(vec![skipped], None), (vec![skipped, "no class `fast`"], Some("Velero has 1 warning: docs: no class `fast`"))]
+    {
+        let world = World::new().await;
+        world.ends("Completed").await;
+        let progress = json!({ "totalItems": 2, "itemsRestored": 2 });
+        let ended = json!({ "phase": "Completed", "warnings": lines.len(), "progress": progress });
+        world.api.plays("restores", [json!({ "phase": "InProgress" }), ended]);
+        let complaints = json!({ "errors": {}, "warnings": { "namespaces": { "docs": lines } } });
+        let results = format!("restores/{0}/restore-{0}-results.gz", world.name());
+        world.storage.put_packed(&results, &complaints).await;
+        assert_eq!(world.warnings().await, Vec::from_iter(expected));
+    }
 }
 
 #[tokio::test]
