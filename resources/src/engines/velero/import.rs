@@ -126,7 +126,9 @@ async fn target_of(
     let credential = &spec["credential"];
     let (credentials, existing_secret) = match (text(&credential["name"]), text(&credential["key"])) {
         (Attr::Known(secret), Attr::Known(key)) => {
-            let object = cluster.get(&Kind::SECRET, namespace, &secret).await.ok().flatten();
+            // By its name under `secrets` the next apply would write a second one beside a Secret that something else makes.
+            let own = VeleroTarget::writes(name, &secret, &key);
+            let object = if own { cluster.get(&Kind::SECRET, namespace, &secret).await.ok().flatten() } else { None };
             let file = object.and_then(|object| held(&object, &key));
             let named = file.and_then(|file| {
                 let are_held = |keys: &Keys| keys.file().expose().trim().as_bytes() == file.trim_ascii();
@@ -286,8 +288,43 @@ pub async fn schedule(
 
 #[cfg(test)]
 mod tests {
+    use dr_framework::Redactor;
+
     use super::*;
+    use crate::engines::velero::testing::Api;
     use crate::retention::Keep;
+    use crate::secret::Secret;
+    use crate::settings::{S3Settings, Settings};
+
+    #[tokio::test]
+    async fn keys_in_a_secret_of_another_name_are_imported_as_that_secret() {
+        let shared = Shared::new(Redactor::default());
+        let endpoint = "https://minio:9000";
+        let minio = S3Settings { endpoint: endpoint.into(), ..S3Settings::default() };
+        shared.configure(Settings {
+            kubernetes: Attr::Null,
+            s3: Attr::Known([("minio".to_owned(), Attr::Known(minio))].into()),
+            secrets: Attr::Known([("bucket".to_owned(), "id:key".into())].into()),
+            mode: Attr::Null,
+            drill: Attr::Null,
+        });
+        let api = Api::new();
+        let file = STANDARD.encode(Keys::parse(&Secret::new("id:key")).unwrap().file().expose());
+        let imported = async |secret: &str| {
+            let held = json!({ "data": { "cloud": file } });
+            api.put(&format!("/api/v1/namespaces/velero/secrets/{secret}"), held);
+            let spec = json!({
+                "provider": "aws", "objectStorage": { "bucket": "velero" }, "config": { "s3Url": endpoint },
+                "credential": { "name": secret, "key": "cloud" },
+            });
+            let object = serde_json::from_value(json!({ "metadata": { "name": "docs" }, "spec": spec })).unwrap();
+            let found = target_of(&shared, &api.cluster(), "velero", "docs", &object).await.unwrap();
+            (found.credentials, found.block.existing_secret)
+        };
+        assert_eq!(imported("dr-docs").await, (Attr::Known("bucket".to_owned()), Attr::Null));
+        let theirs = SecretKey { name: "cloud".into(), key: "cloud".into() };
+        assert_eq!(imported("cloud").await, (Attr::Null, Attr::Known(theirs)));
+    }
 
     #[test]
     fn a_template_that_was_read_renders_as_it_was() {

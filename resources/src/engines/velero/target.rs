@@ -161,6 +161,11 @@ impl VeleroTarget {
         written.to_object().is_wholly_known()
     }
 
+    /// Whether the keys in this Secret are where a target of that name writes them.
+    pub(super) fn writes(target: &str, secret: &str, key: &str) -> bool {
+        secret == Self::secret_name(target) && key == CREDENTIALS_KEY
+    }
+
     fn secret_name(target: &str) -> String {
         format!("dr-{target}")
     }
