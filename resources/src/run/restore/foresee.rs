@@ -166,6 +166,18 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_hands_over_stands_as_its_own_run_and_not_as_another_one_that_failed() {
+        let performs = job(When::TargetMissing);
+        let hands_over = RestoreJob { name: "image".into(), perform: false, ..performs.clone() };
+        let failed = record(&performs, Some(Verdict::Failed), Phase::Writing);
+        let given = record(&hands_over, Some(Verdict::HandedOver), Phase::Done);
+        let records = [failed, given];
+        assert_eq!(hands_over.standing(&records).unwrap().last_run(), LastRun::Succeeded, "it would run for ever");
+        let other = RestoreJob { name: "other".into(), ..performs };
+        assert_eq!(other.standing(&records).unwrap().last_run(), LastRun::Failed, "its next run completes the target");
+    }
+
+    #[test]
     fn a_point_that_can_not_be_read_is_an_error_by_its_id_and_a_warning_beside_another() {
         let (list, missing) = (listing(&["abc"], &["bcd", "bce"]), probe(TargetState::Missing));
         let by = |id: &str| {

@@ -96,11 +96,11 @@ impl RestoreJob {
     }
 
     /// The record that says how the job stands: its own, unless a run with other triggers left its target half written or
-    /// something paused, which the job's next run has to put right.
+    /// something paused, which the job's next run has to put right. One that hands over writes no target, and would run for ever.
     pub fn standing<'a>(&self, records: &'a [Record]) -> Option<&'a Record> {
         let key = self.key();
-        let left =
-            |record: &&Record| record.key != key && (record.left_half() || record.owes_undo()) && self.concerns(record);
+        let owes = |record: &Record| self.perform && (record.left_half() || record.owes_undo());
+        let left = |record: &&Record| record.key != key && owes(record) && self.concerns(record);
         records.iter().find(left).or_else(|| records.iter().find(|record| record.key == key))
     }
 }
