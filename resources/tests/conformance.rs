@@ -185,7 +185,7 @@ fn hints(nowhere: &Nowhere, fields: &[Field], engine: &str) -> Hints {
         ("source_pvc", texts(["data"])),
         ("capacity", texts(["1Gi"])),
         ("cache_capacity", texts(["1Gi"])),
-        ("access_modes", vec![Value::Null, Value::List(texts(["ReadWriteOnce", "ReadOnlyMany"]))]),
+        ("access_modes", vec![Value::List(texts(["ReadWriteOnce", "ReadOnlyMany"]))]),
         ("cache_access_modes", vec![Value::Null, Value::List(texts(["ReadWriteMany"]))]),
         ("cluster", texts(["prod"])),
         ("namespace", texts(["velero", "docs"])),
