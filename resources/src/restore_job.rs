@@ -486,8 +486,8 @@ impl RestoreJobs {
         }
     }
 
-    /// Shows what a run would do now; apply pins its own point. That a new job, which waits for a loss, restores nothing is no news.
-    async fn preview(&self, context: &Context, planned: &RestoreJobModel, reasons: &[String], is_new: bool) {
+    /// Shows what a run would do now; apply pins its own point.
+    async fn preview(&self, context: &Context, planned: &RestoreJobModel, reasons: &[String]) {
         let name = planned.name.text().unwrap_or("a restore job");
         let why = reasons.join(" and ");
         let (summary, detail) = match self.foresee(planned).await {
@@ -508,7 +508,6 @@ impl RestoreJobs {
                 }
                 (format!("A restore will run for {name}"), detail)
             }
-            Ok(Some(Outlook { foreseen: Foreseen::Nothing(_), .. })) if is_new => return,
             Ok(Some(Outlook { foreseen: Foreseen::Nothing(nothing), .. })) => (
                 format!("Nothing will be restored for {name}"),
                 format!("The job runs because {why}, and as things are now that restores nothing: {nothing}."),
@@ -1091,8 +1090,8 @@ impl Resource for RestoreJobs {
         let due = self.due(plan.prior, &plan.planned, server)?;
         // While a part of the configuration is open, so is whether it runs: nothing may be promised that depends on it.
         let decided = plan.config.to_object().is_wholly_known();
-        if decided && due.change == Change::Run && due.warnings.is_empty() {
-            self.preview(context, &plan.planned, &due.reasons, plan.prior.is_none()).await;
+        if decided && due.change == Change::Run && due.warnings.is_empty() && plan.prior.is_some() {
+            self.preview(context, &plan.planned, &due.reasons).await;
         }
         let planned = &mut plan.planned;
         let subject = format!("the restore of {}", planned.name.text().unwrap_or("a job"));

@@ -13,7 +13,6 @@ both_clis!(
     a_restore_that_can_not_work_is_told_before_it_runs,
     a_run_that_restores_nothing_is_told_before_it_runs,
     a_plan_says_which_files_would_go,
-    a_plan_says_what_a_new_job_would_do,
     a_newer_point_that_can_not_be_read_is_named,
     two_jobs_that_would_be_one_run_are_refused,
     a_repository_in_the_destination_stays,
@@ -86,26 +85,6 @@ fn a_plan_says_which_files_would_go(scene: &mut Scene) -> Result<()> {
     scene.workspace.write(&deleting(""))?;
     scene.workspace.apply()?.ok()?;
     plan_says(scene, &deleting("triggers = { run = \"1\" }"), &["It overwrites", removes])
-}
-
-fn a_plan_says_what_a_new_job_would_do(scene: &mut Scene) -> Result<()> {
-    scene.backed_up()?;
-    let job = |more: &str| {
-        let mut documents = scene.documents();
-        let data = &documents.data;
-        documents.more = format!(
-            "resource \"dr_restore_job\" \"new\" {{\n  name = \"new\"\n  source = dr_backup_target.documents.ref\n  \
-             restic = {{ path = {data} }}\n  {more}\n}}\n"
-        );
-        documents.configuration()
-    };
-    plan_says(scene, &job("when = \"always\""), &["A restore will run for new", "the job is new", "It overwrites"])?;
-    let early = job("when = \"always\"\n  recovery_point = { at = \"2001-01-01T00:00:00Z\" }");
-    plan_says(scene, &early, &["A restore will run for new, and would fail now"])?;
-    // It waits for a loss, as most do.
-    scene.workspace.write(&job(""))?;
-    scene.workspace.plan()?.ok()?.never_says(&["will run for", "Nothing will be restored"])?;
-    Ok(())
 }
 
 fn a_newer_point_that_can_not_be_read_is_named(scene: &mut Scene) -> Result<()> {
