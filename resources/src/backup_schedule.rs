@@ -250,7 +250,7 @@ impl BackupSchedules {
         let (name, id) = (schedule.name.text().unwrap_or_default(), schedule.registered_at().import_id());
         let name = format!("dr_backup_schedule {name:?} ({id}) that keeps {keep}");
         self.shared.register.policy(&scope, &name).map_err(|conflict| {
-            Diagnostics::error_at(Path::attribute("retention"), "Two policies on one scope", format!("{conflict}."))
+            Diagnostics::error_at(Path::attribute("retention"), "Two policies on one scope", ended(conflict))
         })
     }
 

@@ -613,7 +613,7 @@ impl RestoreJobs {
             target: target.to_owned(),
         };
         run::due(before.as_ref(), &asked, clock::now()).map_err(|undecided| {
-            Diagnostics::error_at(Path::attribute("when"), "Is the target lost?", format!("{undecided}."))
+            Diagnostics::error_at(Path::attribute("when"), "Is the target lost?", ended(undecided))
         })
     }
 
@@ -789,7 +789,7 @@ impl RestoreJobs {
         };
         let target = format!("{target} (of {:?})", source.name.text().unwrap_or_default());
         self.shared.register.image(&image, &target).map_err(|conflict| {
-            Diagnostics::error_at(Path::attribute("name"), "Two jobs hand over by one name", format!("{conflict}."))
+            Diagnostics::error_at(Path::attribute("name"), "Two jobs hand over by one name", ended(conflict))
         })
     }
 

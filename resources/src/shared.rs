@@ -20,6 +20,7 @@ use crate::scope::Register;
 use crate::secret::Secret;
 use crate::settings::{DEFAULT, Environment, Named, Settings, Variables, environment, variables};
 use crate::waiting::WaitingSlots;
+use crate::words::ended;
 
 /// What every resource shares.
 pub struct Shared {
@@ -246,8 +247,7 @@ impl Shared {
     /// The S3 connection of that name, with the cluster on the way to it: unknown while that one is.
     fn s3(&self, settings: &Settings, name: &str, path: &Path) -> Result<Named<S3Connection>, Diagnostics> {
         let found = settings.s3(name, self.environment);
-        let found =
-            found.map_err(|why| Diagnostics::error_at(path.clone(), "Unusable connection", format!("{why}.")))?;
+        let found = found.map_err(|why| Diagnostics::error_at(path.clone(), "Unusable connection", ended(why)))?;
         let (connection, route) = match found {
             Named::Known(known) => known,
             Named::Unknown => return Ok(Named::Unknown),

@@ -13,7 +13,7 @@ use crate::registered::DRILL;
 use crate::retention_policy::KeepModel;
 use crate::run;
 use crate::scope::{Conflict, Writer};
-use crate::words::{counted, sentence};
+use crate::words::{counted, ended, sentence};
 
 impl BackupTargets {
     /// The storage: `None` while something that it takes is not known.
@@ -265,7 +265,7 @@ impl BackupTargets {
                 }
                 Err(failure) if failure.blame == Blame::Secret => {}
                 Err(failure) => {
-                    return Err(Diagnostics::error("Unable to import the repository", format!("{failure}.")));
+                    return Err(Diagnostics::error("Unable to import the repository", ended(failure)));
                 }
             }
         }
@@ -304,7 +304,7 @@ impl BackupTargets {
         };
         let (store, prefix) = self.shared.exclusive(place);
         self.shared.register.writer(Writer { store, prefix, part, identity }).map_err(|conflict| {
-            Diagnostics::error_at(Path::attribute("store"), "Storage with two owners", format!("{conflict}."))
+            Diagnostics::error_at(Path::attribute("store"), "Storage with two owners", ended(conflict))
         })
     }
 
@@ -534,7 +534,7 @@ fn replaced(conflict: &Conflict) -> Diagnostics {
     Diagnostics::error_at(
         Path::attribute("deletion_policy"),
         "A replacement would lose what is stored",
-        format!("{conflict}."),
+        ended(conflict),
     )
 }
 

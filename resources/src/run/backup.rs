@@ -344,9 +344,11 @@ impl Run<'_> {
         let mut doubts = Vec::new();
         let vanished = self.vanished(&histories, &records);
         let newest = histories.iter().flat_map(|history| &history.points).map(|point| point.time).max();
-        for History { points, probe } in histories.iter().filter(|_| !anything) {
-            guard::check(points, probe, &records)?;
-            doubts.extend(guard::doubt(points, probe, &records));
+        if !anything {
+            for History { points, probe } in &histories {
+                guard::check(points, probe, &records)?;
+                doubts.extend(guard::doubt(points, probe, &records));
+            }
         }
         Ok(Seen { incarnation, doubts, newest, vanished })
     }

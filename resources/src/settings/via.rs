@@ -4,6 +4,7 @@ use dr_framework::{Attr, Diagnostics, Model, Path};
 
 use super::{DEFAULT, Named, S3Settings, Settings};
 use crate::connections::kubernetes::ServicePort;
+use crate::words::ended;
 
 /// A tunnel through a cluster to a server in it.
 #[derive(Model, Clone)]
@@ -42,7 +43,7 @@ impl S3Settings {
             ));
         }
         if let Some(Err(why)) = via.service.text().map(str::parse::<ServicePort>) {
-            found.extend(Diagnostics::error_at(path.then("service"), "Unusable service", format!("{why}.")));
+            found.extend(Diagnostics::error_at(path.then("service"), "Unusable service", ended(why)));
         }
         found
     }
